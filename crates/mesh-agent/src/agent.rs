@@ -1,0 +1,429 @@
+//! Drives a turn to its end: performs the effects of [`Session::step`] and feeds the answers back. Holds no rule of its own.
+
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use mesh_client::{
+    ClientError, Completion, StreamEvent,
+    wire::{CompletionRequest, Content, EncodedMessage, Message, ToolCall},
+};
+use mesh_safety::{Decision, Policy, Reason, judge};
+use tracing::Instrument;
+
+use crate::{
+    AgentError,
+    approval::{Approval, ApprovalRequest, Approver},
+    cost::{Ledger, Prices},
+    event::{CallOutcome, Event, Listener, RefusedCall, TurnReport, TurnUsage},
+    interrupt::Interrupt,
+    mode::SharedMode,
+    model::Model,
+    notes,
+    record::{Entry, NoRecorder, Record, Recorder},
+    tool::{Args, ToolContext, ToolOutput, ToolSet},
+    turn::{Effect, Failure, Input, Session, TurnEnd},
+};
+
+/// How requests are made; the user may change it between turns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Model id, `provider/name` or `auto`.
+    pub model: String,
+    /// Sent as `route` when set.
+    pub route: Option<String>,
+    /// Sent as `models` when not empty.
+    pub fallback_models: Vec<String>,
+    /// Sent as `reasoning_effort` when set.
+    pub reasoning_effort: Option<String>,
+}
+
+/// Everything an [`Agent`] is made of. The parts that a person chooses come in `settings`, `policy` and `mode`.
+pub struct AgentParts {
+    /// Who answers.
+    pub model: Arc<dyn Model>,
+    /// Where prices come from when replies do not say theirs.
+    pub prices: Option<Arc<dyn Prices>>,
+    /// What the model can do.
+    pub tools: ToolSet,
+    /// Where tools work.
+    pub context: ToolContext,
+    /// What the judgement of calls leans on.
+    pub policy: Policy,
+    /// The permission mode, shared with whoever can change it.
+    pub mode: SharedMode,
+    /// How requests are made.
+    pub settings: Settings,
+    /// The system prompt.
+    pub system: String,
+    /// Hop limit that overrides the two defaults.
+    pub max_hops: Option<u32>,
+}
+
+/// A conversation that can act.
+pub struct Agent {
+    model: Arc<dyn Model>,
+    prices: Option<Arc<dyn Prices>>,
+    tools: ToolSet,
+    context: ToolContext,
+    policy: Policy,
+    mode: SharedMode,
+    settings: Settings,
+    system: String,
+    session: Session,
+    ledger: Ledger,
+    recorder: Box<dyn Recorder>,
+    seq: u64,
+    tools_json: bytes::Bytes,
+}
+
+/// What a turn has seen so far, for its report.
+struct Tally {
+    started: Instant,
+    wall: SystemTime,
+    hops: u32,
+    model: String,
+    last: Option<mesh_client::wire::Usage>,
+    usage: TurnUsage,
+    model_time: Duration,
+    refused: Vec<RefusedCall>,
+}
+
+/// Those who watch and steer a running turn.
+pub struct Hands<'a> {
+    /// Is told everything.
+    pub listener: &'a mut dyn Listener,
+    /// Is asked.
+    pub approver: &'a mut dyn Approver,
+    /// Ends the turn when raised.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Agent {
+    /// Puts an agent together.
+    pub fn new(parts: AgentParts) -> Agent {
+        let specs = parts.tools.specs().copied().collect();
+        Agent {
+            session: Session::new(&parts.system, specs, parts.max_hops),
+            tools_json: parts.tools.specs_json(),
+            model: parts.model,
+            prices: parts.prices,
+            tools: parts.tools,
+            context: parts.context,
+            policy: parts.policy,
+            mode: parts.mode,
+            settings: parts.settings,
+            system: parts.system,
+            ledger: Ledger::default(),
+            recorder: Box::new(NoRecorder),
+            seq: 0,
+        }
+    }
+
+    /// Keeps every input and effect with this recorder from now on.
+    pub fn record_with(&mut self, recorder: Box<dyn Recorder>) {
+        self.recorder = recorder;
+    }
+
+    /// The conversation and its plan.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How requests are made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How requests are made, to change it.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// The permission mode.
+    pub fn mode(&self) -> &SharedMode {
+        &self.mode
+    }
+
+    /// The books.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Names of the tools, in the order in which the model sees them.
+    pub fn tool_names(&self) -> Vec<&'static str> {
+        self.tools.specs().map(|s| s.name).collect()
+    }
+
+    /// Where tools work.
+    pub fn cwd(&self) -> &std::path::Path {
+        &self.context.cwd
+    }
+
+    /// Forgets the conversation and the plan, and starts the books afresh.
+    pub fn clear(&mut self) {
+        let system = self.system.clone();
+        self.session.step(Input::Cleared { system });
+        self.ledger.reset();
+    }
+
+    /// Starts the conversation afresh under another system prompt; the books go on.
+    pub fn set_system(&mut self, system: &str) {
+        self.system = system.to_owned();
+        self.session.step(Input::Cleared { system: system.to_owned() });
+    }
+
+    /// Runs one turn: from a prompt to rest.
+    ///
+    /// # Errors
+    /// Only when the recorder cannot keep a record; everything else ends the turn in an orderly way and is in the report.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills running children and leaves the session without an end to its turn: the next prompt
+    /// seals it. To end a turn in order, raise the interrupt.
+    pub async fn run_turn(
+        &mut self,
+        content: Content,
+        mut hands: Hands<'_>,
+    ) -> Result<TurnReport, AgentError> {
+        let mut tally = Tally {
+            started: Instant::now(),
+            wall: SystemTime::now(),
+            hops: 0,
+            model: self.settings.model.clone(),
+            last: None,
+            usage: TurnUsage::default(),
+            model_time: Duration::ZERO,
+            refused: Vec::new(),
+        };
+        let mut effects: VecDeque<Effect> = self.take(Input::Prompt { content }).await?.into();
+        while let Some(effect) = effects.pop_front() {
+            self.keep(|| Entry::Effect(effect.clone())).await?;
+            let input = match effect {
+                Effect::SendRequest { hop } => self.send(hop, &mut tally, &mut hands).await,
+                Effect::RunCall { index, call } => {
+                    let interrupt = hands.interrupt;
+                    match interrupt.unless(self.call(&call, &mut tally.refused, &mut hands)).await {
+                        Some(text) => Input::CallEnded { index, text },
+                        None => Input::Interrupted,
+                    }
+                }
+                Effect::Answered { call, text, is_error, plan } => {
+                    let outcome =
+                        if plan.is_none() && is_error { CallOutcome::Invalid } else { CallOutcome::Ran };
+                    let output = ToolOutput { text, is_error, ..ToolOutput::default() };
+                    let (id, name, plan) = (&*call.id, &*call.name, plan.as_deref());
+                    hands.listener.event(Event::CallEnded { id, name, output: &output, outcome, plan });
+                    continue;
+                }
+                Effect::EndTurn { end } => return Ok(self.report(end, tally, hands.listener).await),
+            };
+            effects.extend(self.take(input).await?);
+        }
+        Ok(self.report(TurnEnd::Interrupted { kept: 0 }, tally, hands.listener).await)
+    }
+
+    async fn take(&mut self, input: Input) -> Result<Vec<Effect>, AgentError> {
+        self.keep(|| Entry::Input(input.clone())).await?;
+        Ok(self.session.step(input))
+    }
+
+    async fn keep(&mut self, entry: impl FnOnce() -> Entry) -> Result<(), AgentError> {
+        if self.recorder.is_active() {
+            let record = Record::new(self.seq, entry());
+            self.recorder.record(&record).await.map_err(AgentError::Record)?;
+            self.seq += 1;
+        }
+        Ok(())
+    }
+
+    fn request(&self) -> CompletionRequest {
+        let mut messages = self.session.history().messages().to_vec();
+        messages.extend(self.session.reminder().map(|text| EncodedMessage::from(&Message::system(&text))));
+        CompletionRequest {
+            model: self.settings.model.clone(),
+            messages,
+            tools: Some(self.tools_json.clone()).filter(|_| self.tools.specs().next().is_some()),
+            route: self.settings.route.clone(),
+            fallback_models: self.settings.fallback_models.clone(),
+            reasoning_effort: self.settings.reasoning_effort.clone(),
+            ..CompletionRequest::default()
+        }
+    }
+
+    async fn send(&mut self, hop: u32, tally: &mut Tally, hands: &mut Hands<'_>) -> Input {
+        let (listener, interrupt) = (&mut *hands.listener, hands.interrupt);
+        tally.hops = hop;
+        listener.event(Event::HopStarted { hop });
+        let request = self.request();
+        let began = Instant::now();
+        let (ledger, model) = (&mut self.ledger, &self.settings.model);
+        let mut sink = |event: StreamEvent<'_>| match event {
+            StreamEvent::Started { request_id } => ledger.started(request_id, model),
+            StreamEvent::Text(text) => listener.event(Event::Text(text)),
+            StreamEvent::Reasoning(text) => listener.event(Event::Reasoning(text)),
+            StreamEvent::Refusal(text) => listener.event(Event::Text(text)),
+            StreamEvent::ToolArguments { name, chars } => {
+                listener.event(Event::ToolArguments { name, chars })
+            }
+            StreamEvent::Retry { attempt, of, wait, error, text_shown } => {
+                listener.event(Event::Retry { attempt, of, wait, error, text_shown })
+            }
+            StreamEvent::WholeRequest { error, text_shown } => {
+                listener.event(Event::WholeRequest { error, text_shown })
+            }
+            _ => {}
+        };
+        let span = tracing::info_span!("hop", hop, model = %self.settings.model);
+        let reply = interrupt.unless(self.model.complete(request, &mut sink).instrument(span)).await;
+        tally.model_time += began.elapsed();
+        match reply {
+            None => Input::Interrupted,
+            Some(Err(error)) => Input::Failed { failure: describe(&error) },
+            Some(Ok(completion)) => {
+                self.book(&completion, tally);
+                listener.event(Event::HopEnded { completion: &completion });
+                let text = if completion.text.is_empty() { completion.refusal } else { completion.text };
+                Input::Completed { text, tool_calls: completion.tool_calls }
+            }
+        }
+    }
+
+    fn book(&mut self, completion: &Completion, tally: &mut Tally) {
+        let billed = completion.cost.as_ref().and_then(|cost| cost.usd());
+        self.ledger.completed(completion.model.as_deref(), completion.usage.as_ref(), billed);
+        if let Some(model) = &completion.model {
+            tally.model.clone_from(model);
+        }
+        tally.last.clone_from(&completion.usage);
+        if let Some(usage) = &completion.usage {
+            tally.usage.prompt += usage.prompt_tokens.unwrap_or(0);
+            tally.usage.completion += usage.completion_tokens.unwrap_or(0);
+            tally.usage.cache_read += usage.cached_tokens();
+            tally.usage.cache_write += usage.cache_creation_tokens();
+        }
+    }
+
+    /// Judges, asks if need be, runs. Returns what the model is told.
+    async fn call(&self, call: &ToolCall, refused: &mut Vec<RefusedCall>, hands: &mut Hands<'_>) -> String {
+        let (listener, approver) = (&mut *hands.listener, &mut *hands.approver);
+        let args: Args = serde_json::from_str(&call.arguments).unwrap_or_default();
+        let (id, name) = (&*call.id, &*call.name);
+        let Some(tool) = self.tools.get(name) else {
+            let output = ToolOutput::error(format!("unknown tool `{name}`"));
+            let outcome = CallOutcome::Invalid;
+            listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
+            return output.text;
+        };
+        let summary = tool.summary(&args);
+        let action = tool.action(&args, &self.context);
+        let reasons = match judge(&action, self.mode.get(), &self.policy) {
+            Decision::Allow => None,
+            Decision::Ask(reasons) => Some((reasons, true)),
+            Decision::Block(reasons) => Some((reasons, false)),
+        };
+        let verdict = match &reasons {
+            None => Approval::Yes,
+            Some((_, false)) => Approval::Unavailable,
+            Some((reasons, true)) => {
+                let question =
+                    ApprovalRequest { tool: name, summary: &summary, action: &action, args: &args, reasons };
+                approver.ask(question).await
+            }
+        };
+        let (output, outcome) = match verdict {
+            Approval::Yes => {
+                listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
+                let span = tracing::info_span!("tool", name);
+                (isolated(tool.run(&args, &self.context)).instrument(span).await, CallOutcome::Ran)
+            }
+            Approval::No => (said_no(notes::DENIED.to_owned()), CallOutcome::Denied),
+            Approval::Unavailable => {
+                let reason = join(reasons.iter().flat_map(|(r, _)| r));
+                let arguments = call.arguments.clone();
+                refused.push(RefusedCall {
+                    id: id.into(),
+                    name: name.into(),
+                    arguments,
+                    reason: reason.clone(),
+                });
+                (said_no(notes::refused(&reason)), CallOutcome::Refused)
+            }
+        };
+        listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
+        output.text
+    }
+
+    async fn report(&mut self, end: TurnEnd, tally: Tally, listener: &mut dyn Listener) -> TurnReport {
+        let catalog = self.look_up(tally.wall).await;
+        let turn_cost = self.ledger.settle(catalog.as_deref());
+        let report = TurnReport {
+            end,
+            hops: tally.hops,
+            model: tally.model,
+            prompt_tokens: tally.last.as_ref().and_then(|u| u.prompt_tokens),
+            completion_tokens: tally.last.as_ref().and_then(|u| u.completion_tokens),
+            usage: tally.usage,
+            turn_cost,
+            session_cost: self.ledger.session(),
+            model_time: tally.model_time,
+            wall_time: tally.started.elapsed(),
+            refused: tally.refused,
+        };
+        listener.event(Event::TurnEnded(&report));
+        report
+    }
+
+    /// Asks for what the replies did not say of their price: billed amounts first, then the price list.
+    async fn look_up(&mut self, since: SystemTime) -> Option<Arc<mesh_client::wire::Catalog>> {
+        let prices = self.prices.clone()?;
+        let ids = self.ledger.unsettled();
+        if !ids.is_empty() {
+            let amounts = prices.billed(&ids, since).await;
+            self.ledger.bill(&amounts);
+        }
+        if self.ledger.wants_prices() { prices.catalog().await } else { None }
+    }
+}
+
+fn said_no(text: String) -> ToolOutput {
+    ToolOutput { text, is_error: true, ..ToolOutput::default() }
+}
+
+fn join<'a>(reasons: impl Iterator<Item = &'a Reason>) -> String {
+    reasons.map(|r| r.text.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn describe(error: &ClientError) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = inner.source();
+    }
+    Failure { kind: error.kind().as_str().to_owned(), message }
+}
+
+/// A tool that panics spoils its own call only. Seed 9.6.
+async fn isolated(future: crate::tool::ToolFuture<'_>) -> ToolOutput {
+    let mut future: Pin<Box<_>> = future;
+    std::future::poll_fn(move |cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                let message = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                Poll::Ready(ToolOutput::error(format!("the tool failed inside: {message}")))
+            }
+        }
+    })
+    .await
+}

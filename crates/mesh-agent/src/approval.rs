@@ -1,0 +1,55 @@
+//! Who is asked when a call may not simply run.
+
+use std::{future::Future, pin::Pin};
+
+use mesh_safety::{Action, Reason};
+
+use crate::tool::Args;
+
+/// A question to a person about one call.
+#[derive(Clone, Copy, Debug)]
+pub struct ApprovalRequest<'a> {
+    /// The tool's name.
+    pub tool: &'a str,
+    /// One line for a person. Text of the model is in it: strip control characters before it is shown.
+    pub summary: &'a str,
+    /// What the call would do, with the real path or command.
+    pub action: &'a Action,
+    /// Its arguments.
+    pub args: &'a Args,
+    /// Why it is asked.
+    pub reasons: &'a [Reason],
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Run it.
+    Yes,
+    /// Do not run it; the model is told that the user said no.
+    No,
+    /// Nobody can be asked; the model is told the reasons.
+    Unavailable,
+}
+
+/// A boxed answer.
+pub type ApprovalFuture<'a> = Pin<Box<dyn Future<Output = Approval> + Send + 'a>>;
+
+/// Asks a person, or answers in their place.
+pub trait Approver: Send {
+    /// Asks about one call.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws the question: the call does not run.
+    fn ask<'a>(&'a mut self, request: ApprovalRequest<'a>) -> ApprovalFuture<'a>;
+}
+
+/// The approver of a headless run: nobody is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Approver for Nobody {
+    fn ask<'a>(&'a mut self, _: ApprovalRequest<'a>) -> ApprovalFuture<'a> {
+        Box::pin(std::future::ready(Approval::Unavailable))
+    }
+}

@@ -1,0 +1,356 @@
+//! What the file tools share: where a path leads, opening without hanging, writing whole or not at all, line ends.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::tool::{Args, ToolContext, ToolOutput, args};
+
+/// Most links that are followed from one path to a file; the bound that Linux has.
+const MAX_LINKS: usize = 40;
+
+/// The `path` argument, if it says something.
+pub(crate) fn path_arg(args: &Args) -> Option<&str> {
+    args::text(args, "path").filter(|path| !path.is_empty())
+}
+
+/// Where `path` leads: `~` is the home folder, relative paths start at the working directory. `..` is left to the system.
+pub(crate) fn resolve(path: &str, ctx: &ToolContext) -> PathBuf {
+    let target = match (path.strip_prefix('~'), &ctx.home) {
+        (Some(""), Some(home)) => home.clone(),
+        (Some(rest), Some(home)) if rest.starts_with(std::path::is_separator) => {
+            home.join(rest.trim_start_matches(std::path::is_separator))
+        }
+        _ => ctx.cwd.join(path),
+    };
+    // Without `.` and doubled separators.
+    target.components().collect()
+}
+
+/// The name under which the model sees `path`: relative to the working directory where it lies below it.
+pub(crate) fn shown(path: &Path, ctx: &ToolContext) -> String {
+    let path = path.strip_prefix(&ctx.cwd).unwrap_or(path);
+    let text = if path.as_os_str().is_empty() { ".".into() } else { path.to_string_lossy() };
+    one_line(&text)
+}
+
+/// Escapes what would break a line: a file's name may hold anything.
+pub(crate) fn one_line(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// What went wrong, without the number that the system gives it.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// Opens a file for reading; never hangs, because only regular files are opened.
+///
+/// # Errors
+/// Says what is at `path` instead, or why it cannot be read.
+pub(crate) fn open_regular(path: &Path) -> Result<File, String> {
+    let kind = fs::metadata(path).map_err(|error| reason(&error))?.file_type();
+    refuse_special(kind)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Between the look and the opening a pipe may have taken the file's place; it must not hold us.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    let file = options.open(path).map_err(|error| reason(&error))?;
+    refuse_special(file.metadata().map_err(|error| reason(&error))?.file_type())?;
+    Ok(file)
+}
+
+fn refuse_special(kind: fs::FileType) -> Result<(), String> {
+    if kind.is_file() {
+        Ok(())
+    } else if kind.is_dir() {
+        Err("it is a directory".to_owned())
+    } else {
+        Err("it is not a regular file but a pipe, socket or device".to_owned())
+    }
+}
+
+/// Writes a file whole or not at all: a new file beside the old one is synced and takes its place.
+///
+/// Missing folders are made. A link is followed and stays a link. The mode of an existing file survives, and so does its
+/// owner where the system allows it; another name of the same file (a hard link) keeps the old content.
+///
+/// # Errors
+/// Says why; the old file is then as it was.
+pub(crate) fn write_atomic(path: &Path, content: &[u8], stop: &Stop) -> Result<(), String> {
+    let fail = |error: io::Error| reason(&error);
+    let target = follow_links(path)?;
+    let folder = target.parent().ok_or("it is a directory")?;
+    let old = match fs::metadata(&target) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(reason(&error)),
+    };
+    match &old {
+        Some(old) => {
+            refuse_special(old.file_type())?;
+            // Replacing needs no right to the file itself, so a write-protected one has to be asked.
+            OpenOptions::new().write(true).open(&target).map_err(fail)?;
+        }
+        None => fs::create_dir_all(folder).map_err(fail)?,
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".meshapi-").suffix(".tmp");
+    // As any program would create it: the umask takes its part away.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(fail)?;
+    file.write_all(content).map_err(fail)?;
+    if let Some(old) = &old {
+        keep_owner_and_mode(file.as_file(), old).map_err(fail)?;
+    }
+    file.as_file().sync_all().map_err(fail)?;
+    if stop.is_set() {
+        return Err("the call was cancelled".to_owned());
+    }
+    file.persist(&target).map_err(|error| reason(&error.error))?;
+    sync_folder(folder).map_err(fail)
+}
+
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        // Only root may give files away; for everyone else the file becomes theirs, as with any editor.
+        let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+    }
+    file.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_owner_and_mode(file: &File, old: &fs::Metadata) -> io::Result<()> {
+    file.set_permissions(old.permissions())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // The file has its name; a folder that may not be opened, or a file system without this call, is no failure.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The file that a path means once links are followed; the last one need not exist.
+fn follow_links(path: &Path) -> Result<PathBuf, String> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = target.parent().map_or_else(|| next.clone(), |folder| folder.join(&next)),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err("its links lead in a circle".to_owned())
+}
+
+/// Reads a file whole, if it is not larger than `max_bytes`.
+///
+/// # Errors
+/// Says why it cannot be read; too large is such a reason.
+pub(crate) fn read_whole(path: &Path, max_bytes: u64, stop: &Stop) -> Result<Vec<u8>, String> {
+    let file = open_regular(path)?;
+    let mut content = Vec::new();
+    let mut reader = stop.reader(file).take(max_bytes + 1);
+    reader.read_to_end(&mut content).map_err(|error| reason(&error))?;
+    if content.len() as u64 > max_bytes {
+        return Err(format!("it is larger than {max_bytes} bytes"));
+    }
+    Ok(content)
+}
+
+/// Tells blocking work that nobody waits for it any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether the work should end.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Tells the work to end.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads through, until told to stop.
+    pub(crate) fn reader<R: Read>(&self, inner: R) -> StopReader<R> {
+        StopReader { inner, stop: self.clone() }
+    }
+}
+
+/// A reader that fails once its [`Stop`] is set.
+pub(crate) struct StopReader<R> {
+    inner: R,
+    stop: Stop,
+}
+
+impl<R: Read> Read for StopReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.is_set() {
+            return Err(io::Error::other("the call was cancelled"));
+        }
+        self.inner.read(buffer)
+    }
+}
+
+/// Does blocking work on a thread for that; the work is told to stop when the future is dropped.
+pub(crate) async fn blocking(work: impl FnOnce(&Stop) -> ToolOutput + Send + 'static) -> ToolOutput {
+    struct SetOnDrop(Stop);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.set();
+        }
+    }
+    let guard = SetOnDrop(Stop::default());
+    let stop = guard.0.clone();
+    match tokio::task::spawn_blocking(move || work(&stop)).await {
+        Ok(output) => output,
+        Err(_) => ToolOutput::error("the tool failed inside; try another way"),
+    }
+}
+
+/// A count with its noun: `1 byte`, `12 bytes`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}
+
+/// A context for tests of the file tools, whose home is below the working directory.
+#[cfg(test)]
+pub(crate) fn test_context(cwd: &Path) -> ToolContext {
+    ToolContext { cwd: cwd.to_path_buf(), home: Some(cwd.join("home")), env: Arc::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_where_a_shell_would() {
+        let ctx = test_context(Path::new("/w"));
+        for (path, want) in [
+            ("a/b", "/w/a/b"),
+            ("/a", "/a"),
+            ("~", "/w/home"),
+            ("~/x", "/w/home/x"),
+            ("~//x", "/w/home/x"),
+            ("~user/x", "/w/~user/x"),
+            ("a~", "/w/a~"),
+            (".", "/w"),
+            ("./a//b/.", "/w/a/b"),
+            ("../a", "/w/../a"),
+        ] {
+            assert_eq!(resolve(path, &ctx), Path::new(want), "{path}");
+        }
+        assert_eq!(shown(Path::new("/w/a\nb"), &ctx), "a\\nb");
+        assert_eq!(shown(Path::new("/w"), &ctx), ".");
+        assert_eq!(shown(Path::new("/other"), &ctx), "/other");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
+            assert!(open_regular(path).is_err());
+        }
+        assert_eq!(open_regular(folder.path()).unwrap_err(), "it is a directory");
+        assert!(write_atomic(&pipe, b"x", &Stop::default()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_modes_survive_a_write() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("real"), "old").unwrap();
+        fs::set_permissions(at("real"), fs::Permissions::from_mode(0o750)).unwrap();
+        symlink("real", at("link")).unwrap();
+        symlink("not/yet", at("dangling")).unwrap();
+        symlink("circle", at("circle")).unwrap();
+        let stop = Stop::default();
+        write_atomic(&at("link"), b"new", &stop).unwrap();
+        assert_eq!(fs::read(at("real")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::metadata(at("real")).unwrap().permissions().mode() & 0o7777, 0o750);
+        write_atomic(&at("dangling"), b"x", &stop).unwrap();
+        assert_eq!(fs::read(at("not/yet")).unwrap(), b"x");
+        assert!(write_atomic(&at("circle"), b"x", &stop).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_cancelled_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, "old").unwrap();
+        let stop = Stop::default();
+        stop.set();
+        assert!(write_atomic(&path, b"new", &stop).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_told_to_end() {
+        let (started, mut on_start) = tokio::sync::mpsc::unbounded_channel();
+        let (ended, mut on_end) = tokio::sync::mpsc::unbounded_channel();
+        let work = blocking(move |stop| {
+            started.send(()).unwrap();
+            while !stop.is_set() {
+                std::thread::yield_now();
+            }
+            ended.send(stop.reader(io::empty()).read(&mut [0]).is_err()).unwrap();
+            ToolOutput::default()
+        });
+        // The wait for the start is what drives the work; it is dropped unfinished.
+        tokio::select! {
+            _ = work => panic!("the work ends only when it is told to"),
+            _ = on_start.recv() => {}
+        }
+        assert_eq!(on_end.recv().await, Some(true));
+    }
+}

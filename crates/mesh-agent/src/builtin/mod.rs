@@ -1,0 +1,53 @@
+//! The built-in tools, one file each.
+mod edit;
+mod edit_file;
+mod files;
+mod glob;
+mod grep;
+mod list;
+mod near;
+mod read_file;
+mod run_bash;
+mod server;
+mod start_server;
+mod walk;
+mod web_search;
+mod write_file;
+
+pub use edit_file::EditFile;
+pub use glob::Glob;
+pub use grep::Grep;
+pub use list::ListDir;
+pub use read_file::{READ_CHARS, ReadFile};
+pub use run_bash::RunBash;
+pub use server::{FIRST_AUTO_PORT, PortInCommand, RunningServer, ServerRecord, Servers, port_in_command};
+pub use start_server::StartServer;
+pub use web_search::{SearchError, SearchFuture, SearchHit, WebSearch, WebSearchTool};
+pub use write_file::WriteFile;
+
+use std::sync::Arc;
+
+use crate::{
+    plan::{CREATE_PLAN, UPDATE_STEP},
+    tool::{ToolSet, ToolSetError},
+};
+
+/// All built-in tools, the plan's among them.
+///
+/// # Errors
+/// Never for these tools; a test sees to it.
+pub fn standard(servers: Servers, searcher: Arc<dyn WebSearch>) -> Result<ToolSet, ToolSetError> {
+    ToolSet::builder()
+        .tool(ReadFile)
+        .tool(WriteFile)
+        .tool(RunBash::default())
+        .spec(CREATE_PLAN)
+        .tool(StartServer::new(servers))
+        .spec(UPDATE_STEP)
+        .tool(EditFile)
+        .tool(Grep)
+        .tool(Glob)
+        .tool(ListDir)
+        .tool(WebSearchTool::new(searcher))
+        .build()
+}

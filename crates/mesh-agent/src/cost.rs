@@ -1,0 +1,131 @@
+//! Tokens to money: what each request cost, what a turn and a session came to. Billed and estimated never mix unseen.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+
+use mesh_client::{
+    cost::{Cost, Usd, estimate},
+    wire::{Catalog, Usage},
+};
+
+/// A sum of money with its provenance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spend {
+    /// USD that the gateway says it billed.
+    pub billed: f64,
+    /// USD that we reckon from usage and catalogue prices.
+    pub estimated: f64,
+    /// Requests that may have cost something but could not be priced.
+    pub unpriced: u32,
+}
+
+impl Spend {
+    /// The sum, or `None` when nothing could be priced.
+    pub fn total(&self) -> Option<Cost> {
+        if self.estimated > 0.0 {
+            Some(Cost::Estimated(Usd(self.billed + self.estimated)))
+        } else if self.billed > 0.0 {
+            Some(Cost::Billed(Usd(self.billed)))
+        } else {
+            None
+        }
+    }
+
+    fn add(&mut self, other: Spend) {
+        self.billed += other.billed;
+        self.estimated += other.estimated;
+        self.unpriced += other.unpriced;
+    }
+}
+
+/// One request that reached the gateway, successful or not.
+#[derive(Clone, Debug)]
+struct Attempt {
+    request_id: Option<String>,
+    model: String,
+    usage: Option<Usage>,
+    billed: Option<Usd>,
+}
+
+/// Keeps the books. Attempts are booked when they start, so an interrupted or failed one is not forgotten (D-8).
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    open: Vec<Attempt>,
+    session: Spend,
+}
+
+impl Ledger {
+    /// Books a request that a model has begun to answer.
+    pub fn started(&mut self, request_id: Option<&str>, model: &str) {
+        let request_id = request_id.map(str::to_owned);
+        self.open.push(Attempt { request_id, model: model.to_owned(), usage: None, billed: None });
+    }
+
+    /// Books what the reply to the latest request said of its tokens and its price.
+    pub fn completed(&mut self, model: Option<&str>, usage: Option<&Usage>, billed: Option<Usd>) {
+        let Some(attempt) = self.open.last_mut() else { return };
+        if let Some(model) = model {
+            attempt.model = model.to_owned();
+        }
+        attempt.usage = usage.cloned();
+        attempt.billed = billed;
+    }
+
+    /// What the session has cost, settled turns only.
+    pub fn session(&self) -> Spend {
+        self.session
+    }
+
+    /// Starts the session's books afresh.
+    pub fn reset(&mut self) {
+        *self = Ledger::default();
+    }
+
+    /// Request ids whose price is not known yet.
+    pub fn unsettled(&self) -> Vec<String> {
+        self.open.iter().filter(|a| a.billed.is_none()).filter_map(|a| a.request_id.clone()).collect()
+    }
+
+    /// Takes billed amounts by request id.
+    pub fn bill(&mut self, amounts: &HashMap<String, Usd>) {
+        for attempt in self.open.iter_mut().filter(|a| a.billed.is_none()) {
+            attempt.billed = attempt.request_id.as_ref().and_then(|id| amounts.get(id)).copied();
+        }
+    }
+
+    /// Would a price list help?
+    pub fn wants_prices(&self) -> bool {
+        self.open.iter().any(|a| a.billed.is_none() && a.usage.is_some())
+    }
+
+    /// Closes the turn: what is not billed is estimated, what cannot be estimated is counted. Returns the turn's sum.
+    pub fn settle(&mut self, catalog: Option<&Catalog>) -> Spend {
+        let mut turn = Spend::default();
+        for attempt in self.open.drain(..) {
+            let estimated = || {
+                let row = catalog?.lookup(&attempt.model)?;
+                estimate(attempt.usage.as_ref()?, row)
+            };
+            match attempt.billed {
+                Some(usd) => turn.billed += usd.0,
+                None => match estimated() {
+                    Some(usd) => turn.estimated += usd.0,
+                    None => turn.unpriced += 1,
+                },
+            }
+        }
+        self.session.add(turn);
+        turn
+    }
+}
+
+/// A boxed look-up.
+pub type PriceFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where prices come from when a reply does not say its own.
+pub trait Prices: Send + Sync {
+    /// What the gateway billed for these requests, as far as it says; `since` is a moment before the first of them.
+    fn billed<'a>(&'a self, ids: &'a [String], since: SystemTime) -> PriceFuture<'a, HashMap<String, Usd>>;
+
+    /// The gateway's price list, if it can be had.
+    fn catalog(&self) -> PriceFuture<'_, Option<Arc<Catalog>>>;
+}

@@ -1,0 +1,39 @@
+//! Runs a turn: prompt, model, tool calls, results, until the model is done or a guard says stop.
+//!
+//! - [`turn`]: the turn as a pure state machine, inputs in, effects out; `history`, `plan` and `notes` are its parts
+//! - [`record`]: the seam through which every input and effect passes before it takes hold
+//! - [`tool`]: the seam between the turn and what it can do; [`builtin`]: the tools, one file each
+//! - [`event`], [`approval`]: who watches and who is asked
+//! - [`cost`]: tokens to money, billed and estimated kept apart
+mod agent;
+pub mod approval;
+pub mod builtin;
+pub mod cost;
+mod error;
+pub mod event;
+pub mod history;
+mod interrupt;
+mod mode;
+mod model;
+mod notes;
+pub mod plan;
+mod prices;
+mod process;
+pub mod prompt;
+pub mod record;
+pub mod tool;
+pub mod turn;
+
+pub use agent::{Agent, AgentParts, Hands, Settings};
+pub use approval::{Approval, ApprovalRequest, Approver, Nobody};
+pub use cost::{Ledger, Prices, Spend};
+pub use error::AgentError;
+pub use event::{CallOutcome, Event, Listener, TurnReport};
+pub use interrupt::Interrupt;
+pub use mode::SharedMode;
+pub use model::{GatewayModel, Model, ReplyFuture, Sink};
+pub use prices::GatewayPrices;
+pub use process::adopt_orphans;
+pub use record::{Record, Recorder};
+pub use tool::{Tool, ToolContext, ToolOutput, ToolSet};
+pub use turn::{Effect, Failure, Input, Session, TurnEnd};

@@ -1,0 +1,42 @@
+//! Texts that the program itself says to the model: reminder, breadcrumbs, refusals. Pure.
+
+use crate::plan::Plan;
+
+/// What the model gets when the user says no. From the seed, 11.7.
+pub(crate) const DENIED: &str = "User denied this tool call.";
+
+/// Goes last into each request while the plan is open; not kept. Seed 9.3.
+pub(crate) fn reminder(plan: &Plan) -> String {
+    format!(
+        "{} Remaining:\n{}\nKeep working on these. Do not claim to be finished while steps are open; starting a server is not the last \
+         step. If a step cannot be done, mark it blocked and say why.",
+        plan.summary(),
+        plan.remaining()
+    )
+}
+
+/// Stays in the conversation when the hop limit is reached with an open plan. Seed 9.2.
+pub(crate) fn paused(hops: u32, plan: &Plan) -> String {
+    format!(
+        "Execution paused after {hops} tool hops. {} Remaining:\n{}\nWhen the user says \"continue\", resume there. Do not claim the work is \
+         finished.",
+        plan.summary(),
+        plan.remaining()
+    )
+}
+
+/// Stays in the conversation when a turn was cut off after some of its calls had run.
+pub(crate) fn cut_off(actions: usize) -> String {
+    format!(
+        "The turn was cut off here. {actions} tool call(s) above were completed and their effects stand: do not redo them. Go on from there \
+         when asked."
+    )
+}
+
+/// What the model gets when nobody could be asked.
+pub(crate) fn refused(reasons: &str) -> String {
+    format!(
+        "Not run: this call needs approval and nobody can be asked in a headless run ({reasons}). Find another way, or finish and say what \
+         was not done."
+    )
+}

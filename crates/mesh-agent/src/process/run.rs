@@ -1,0 +1,89 @@
+//! One command to its end, or to its deadline: the loop is read aloud as "read, hand on, until the shell ends".
+
+use std::{io, pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    ShellCommand, spawn,
+    sys::{Output, exit_code},
+    tree::GRACE,
+};
+
+/// How long we listen on when the shell has ended but something it started still holds its output.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// Bytes that one read may bring: what a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// By itself; negative is the signal that ended it.
+    Exited(i32),
+    /// At its deadline, by us.
+    TimedOut,
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) ending: Ending,
+    /// The shell had ended by itself, and something that it left running was ended after it.
+    pub(crate) cut_short: bool,
+}
+
+/// Runs the command for at most `limit` and hands its output on as it comes. Nothing that it started lives on.
+///
+/// At the deadline the tree is asked to end and a second later made to; what it says meanwhile is still handed on.
+///
+/// # Errors
+/// The shell could not be started or waited for.
+///
+/// # Cancel safety
+/// Dropping the future ends the tree at once.
+pub(crate) async fn run(
+    command: ShellCommand<'_>,
+    limit: Duration,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<Finished> {
+    let (mut child, reader) = spawn(command)?;
+    let mut output = Output::new(reader)?;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut status = None;
+    let mut output_ended = false;
+    let mut timed_out = false;
+    let mut deadline = pin!(sleep_until(Instant::now() + limit));
+    while status.is_none() || !output_ended {
+        tokio::select! {
+            count = output.read(&mut buffer), if !output_ended => match count? {
+                0 => output_ended = true,
+                count => take(&buffer[..count]),
+            },
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended?);
+                if !timed_out {
+                    deadline.as_mut().reset(Instant::now() + DRAIN);
+                }
+            },
+            () = deadline.as_mut() => {
+                if status.is_some() || timed_out {
+                    break;
+                }
+                timed_out = true;
+                child.tree.ask_to_end();
+                deadline.as_mut().reset(Instant::now() + GRACE);
+            },
+        }
+    }
+    if output_ended {
+        child.tree.output_ended();
+    }
+    let more_was_running = child.kill();
+    Ok(match status {
+        Some(status) if !timed_out => {
+            Finished { ending: Ending::Exited(exit_code(status)), cut_short: more_was_running }
+        }
+        _ => Finished { ending: Ending::TimedOut, cut_short: false },
+    })
+}

@@ -1,0 +1,134 @@
+//! Unix: `/bin/sh`, a session for each command, signals to process groups.
+
+use std::{
+    io::{self, PipeReader},
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+};
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessSession};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
+use tokio::{net::unix::pipe::Receiver, process::Command};
+
+use super::End;
+
+/// The shell that was started for a command.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    child: Box<dyn ChildWrapper>,
+    pid: i32,
+}
+
+/// A command that makes the shell run `text`.
+pub(crate) fn shell(text: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c");
+    if text.starts_with(['-', '+']) {
+        // Otherwise the shell would take the text for its own options.
+        command.arg("--");
+    }
+    command.arg(text);
+    command
+}
+
+/// Starts the shell as the leader of a new session, so that it has no terminal and its group can be ended as one.
+pub(crate) fn start(command: Command) -> io::Result<Shell> {
+    let child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::NotFound)?;
+    // The group's wrapper waits for every process of the group; the call ends with its shell.
+    Ok(Shell { child: child.into_inner(), pid })
+}
+
+impl Shell {
+    pub(crate) fn id(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// The tree's signals reach the shell too.
+    #[expect(clippy::unused_self, reason = "Windows ends the shell through its handle")]
+    pub(crate) fn kill(&mut self) {}
+}
+
+/// The shell's exit code; negative is the signal that ended it.
+pub(crate) fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))
+}
+
+/// Sends the signal to the process group of `leader`; whether anybody was there to get it.
+pub(crate) fn signal_group(leader: i32, end: End) -> bool {
+    Pid::from_raw(leader).is_some_and(|pid| rustix::process::kill_process_group(pid, signal(end)).is_ok())
+}
+
+/// Sends the signal to one process.
+pub(crate) fn signal_process(pid: i32, end: End) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // Gone already is what was wanted; not permitted cannot be helped.
+        let _ = rustix::process::kill_process(pid, signal(end));
+    }
+}
+
+fn signal(end: End) -> Signal {
+    match end {
+        End::Ask => Signal::TERM,
+        End::Force => Signal::KILL,
+    }
+}
+
+/// Whether anything lives in the process group of `leader`. A zombie counts.
+pub(crate) fn group_is_there(leader: i32) -> bool {
+    Pid::from_raw(leader).is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok())
+}
+
+/// Makes this process the parent of every orphan below it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn become_subreaper() -> bool {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok()
+}
+
+/// Makes this process the parent of every orphan below it: not to be had here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn become_subreaper() -> bool {
+    false
+}
+
+/// Whether this process has any child, dead or alive.
+pub(crate) fn has_children() -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(rustix::process::waitid(WaitId::All, look), Err(rustix::io::Errno::CHILD))
+}
+
+/// Takes the status of a dead orphan, so that it leaves the process table.
+pub(crate) fn reap(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+/// The read end of a command's pipe.
+#[derive(Debug)]
+pub(crate) struct Output(Receiver);
+
+impl Output {
+    pub(crate) fn new(reader: PipeReader) -> io::Result<Output> {
+        Receiver::from_owned_fd(reader.into()).map(Output)
+    }
+
+    /// The next bytes; 0 at the end. Dropping the future loses nothing.
+    pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.0.readable().await?;
+            match self.0.try_read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+}

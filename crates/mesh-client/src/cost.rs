@@ -1,0 +1,117 @@
+//! Money: what was billed, what is only estimated, and how either is written.
+use crate::wire::{Model, Usage};
+use serde_json::Value;
+use std::fmt;
+
+/// An amount in US dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Usd(pub f64);
+
+/// What a completion cost. The two are never added or shown alike: an estimate is not a bill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cost {
+    /// The gateway said so, in the answer or in its usage events.
+    Billed(Usd),
+    /// Tokens times catalogue prices.
+    Estimated(Usd),
+}
+
+/// The cost field of an answer, as it came and as an amount.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BilledCost {
+    /// The JSON value: a number, or a decimal as text.
+    pub raw: Value,
+}
+
+impl Usd {
+    /// The amount of a JSON number or of a decimal as text; anything else, NaN and the infinities too, is no amount.
+    pub fn from_value(value: &Value) -> Option<Usd> {
+        let amount: f64 = match value {
+            Value::Number(number) => number.as_f64()?,
+            Value::String(text) => text.trim().parse().ok()?,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        amount.is_finite().then_some(Usd(amount))
+    }
+}
+
+impl fmt::Display for Usd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&fmt_usd(self.0))
+    }
+}
+
+impl Cost {
+    /// The amount, whichever way it was found.
+    pub fn usd(self) -> Usd {
+        match self {
+            Cost::Billed(usd) | Cost::Estimated(usd) => usd,
+        }
+    }
+
+    /// Whether the amount is only an estimate.
+    pub fn is_estimate(self) -> bool {
+        matches!(self, Cost::Estimated(_))
+    }
+}
+
+impl fmt::Display for Cost {
+    /// An estimate carries `~`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cost::Billed(usd) => usd.fmt(f),
+            Cost::Estimated(usd) => write!(f, "~{usd}"),
+        }
+    }
+}
+
+impl BilledCost {
+    /// The amount, when the field holds one.
+    pub fn usd(&self) -> Option<Usd> {
+        Usd::from_value(&self.raw)
+    }
+}
+
+/// Estimates the cost of one completion from its tokens and the catalogue row; `None` when nothing can be priced, never 0 for want
+/// of a price.
+///
+/// Fresh and cached prompt tokens count at their own rates (cached ones at the prompt rate when the row has no other), the
+/// auto-router's own tokens at the same ones; the row's discount comes off the sum ("beyond the seed" M).
+pub fn estimate(usage: &Usage, model: &Model) -> Option<Usd> {
+    let pricing = &model.pricing;
+    if pricing.prompt_per_million.is_none() && pricing.completion_per_million.is_none() {
+        return None;
+    }
+    let prompt = usage.prompt_tokens.unwrap_or(0);
+    let completion = usage.completion_tokens.unwrap_or(0);
+    if prompt == 0 && completion == 0 {
+        return None;
+    }
+    let prompt_rate = pricing.prompt_per_million.unwrap_or(0.0);
+    let completion_rate = pricing.completion_per_million.unwrap_or(0.0);
+    let cache_rate = pricing.cache_read_per_million.unwrap_or(prompt_rate);
+    let cached = usage.cached_tokens();
+    let fresh = prompt - cached + usage.classifier_prompt_tokens();
+    let written = completion + usage.classifier_completion_tokens();
+    let full = fresh as f64 * prompt_rate + cached as f64 * cache_rate + written as f64 * completion_rate;
+    Some(Usd(full / 1e6 * (1.0 - pricing.discount_percent / 100.0)))
+}
+
+/// Writes an amount (seed 17.2): six decimals, from 1,000 on two decimals and `K`, from 1,000,000 on `M`. The minus sign stands
+/// before the dollar; what is no number is `$0.000000`.
+pub fn fmt_usd(amount: f64) -> String {
+    let size = if amount.is_finite() { amount.abs() } else { 0.0 };
+    let sign = if amount.is_finite() && amount < 0.0 { "-" } else { "" };
+    if size >= 1e6 {
+        format!("{sign}${:.2}M", size / 1e6)
+    } else if size >= 1e3 {
+        format!("{sign}${:.2}K", size / 1e3)
+    } else {
+        format!("{sign}${size:.6}")
+    }
+}
+
+/// Writes an amount that came as JSON, a number or a decimal as text; anything else is `$0.000000`.
+pub fn fmt_usd_value(value: &Value) -> String {
+    fmt_usd(Usd::from_value(value).unwrap_or_default().0)
+}

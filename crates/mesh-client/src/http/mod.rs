@@ -1,0 +1,19 @@
+//! The HTTP part: a pooled client, bodies, server-sent events and a server loop. It names nothing of the
+//! model protocol and can be used alone (`default-features = false, features = ["http"]`).
+mod body;
+mod client;
+mod connect;
+mod error;
+#[cfg(feature = "server")]
+mod server;
+pub mod sse;
+
+pub use body::{Body, BodyReader, BodySender};
+pub use client::{
+    CONNECT_TIMEOUT, Deadlines, FIRST_BYTE_TIMEOUT, HttpClient, HttpClientBuilder, IDLE_TIMEOUT, Proxy,
+    is_loopback_host,
+};
+pub use error::{ConnectFailure, HttpError, Phase};
+pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+#[cfg(feature = "server")]
+pub use server::{Peer, ServerOptions, serve};

@@ -1,0 +1,211 @@
+//! Which failures pass, how long to wait, and when to stop. Pure: jitter and clock are arguments.
+use crate::error::{ClientError, ErrorKind, NetworkKind};
+use std::time::Duration;
+
+/// Longest Retry-After that we sit through. From the retry policy of "beyond the seed" D: 90 s.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(90);
+
+/// First step of the backoff. From the same policy: 1 s.
+pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
+
+/// Longest step of the backoff. From the same policy: 30 s.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(30);
+
+/// Statuses that pass by themselves. From the same policy.
+const TRANSIENT_STATUSES: [u16; 7] = [408, 429, 500, 502, 503, 504, 529];
+
+/// Fields that a request can do without when a model refuses them.
+const DISPENSABLE_FIELDS: [&str; 1] = ["reasoning_effort"];
+
+/// How often an empty or unreadable answer is asked for again.
+const EMPTY_RETRIES: u32 = 1;
+
+/// How hard to try.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Streaming requests in all, the first one included.
+    pub max_attempts: u32,
+    /// First step of the backoff.
+    pub backoff_base: Duration,
+    /// Longest step of the backoff.
+    pub backoff_cap: Duration,
+    /// Longest Retry-After to sit through; a longer one ends the attempts at once.
+    pub retry_after_max: Duration,
+    /// Whether one non-streaming request follows when the attempts are used up: the gateway itself retries and falls back on those.
+    pub whole_request_fallback: bool,
+}
+
+/// What to do after a failed request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RetryStep {
+    /// Wait, then send the same request: attempt number `attempt` (2 is the first retry).
+    Wait {
+        /// How long to wait.
+        delay: Duration,
+        /// Number of the attempt that follows.
+        attempt: u32,
+    },
+    /// Send it at once without this field.
+    DropField(String),
+    /// Send it at once with this `max_tokens`.
+    AdjustMaxTokens(u64),
+    /// Send it once more without streaming.
+    Whole,
+    /// Nothing will help: report the error.
+    GiveUp,
+}
+
+/// The failures of one completion so far.
+#[derive(Clone, Debug)]
+pub struct RetryState {
+    policy: RetryPolicy,
+    attempts: u32,
+    empty_answers: u32,
+    was_adjusted: bool,
+    dropped: Vec<String>,
+    whole_was_sent: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            max_attempts: 5,
+            backoff_base: BACKOFF_BASE,
+            backoff_cap: BACKOFF_CAP,
+            retry_after_max: RETRY_AFTER_MAX,
+            whole_request_fallback: true,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// One request, whatever comes.
+    pub fn never() -> RetryPolicy {
+        RetryPolicy { max_attempts: 1, whole_request_fallback: false, ..RetryPolicy::default() }
+    }
+
+    /// The wait that a Retry-After asks for, when it is one that this policy sits through.
+    pub fn accept(&self, retry_after: Option<Duration>) -> Option<Duration> {
+        retry_after.filter(|wait| *wait <= self.retry_after_max)
+    }
+}
+
+impl RetryState {
+    /// No failure yet; the first attempt is under way.
+    pub fn new(policy: RetryPolicy) -> RetryState {
+        RetryState {
+            policy,
+            attempts: 1,
+            empty_answers: 0,
+            was_adjusted: false,
+            dropped: Vec::new(),
+            whole_was_sent: false,
+        }
+    }
+
+    /// Number of the attempt under way, 1 for the first.
+    pub fn attempt(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Says what follows after this error. `jitter` is a random number from 0 to 1.
+    pub fn failed(&mut self, error: &ClientError, jitter: f64) -> RetryStep {
+        if self.whole_was_sent || self.policy.max_attempts <= 1 {
+            return RetryStep::GiveUp;
+        }
+        if let Some(step) = self.mend(error) {
+            return step;
+        }
+        if !error.is_retryable() {
+            return RetryStep::GiveUp;
+        }
+        let asked = error.retry_after();
+        if asked.is_some() && self.policy.accept(asked).is_none() {
+            return RetryStep::GiveUp;
+        }
+        if matches!(error.kind(), ErrorKind::Empty | ErrorKind::Malformed) {
+            self.empty_answers += 1;
+            if self.empty_answers > EMPTY_RETRIES {
+                return self.last_resort(error);
+            }
+        }
+        if self.attempts >= self.policy.max_attempts {
+            return self.last_resort(error);
+        }
+        let delay = asked.unwrap_or_else(|| {
+            backoff_between(self.attempts, jitter, self.policy.backoff_base, self.policy.backoff_cap)
+        });
+        self.attempts += 1;
+        RetryStep::Wait { delay, attempt: self.attempts }
+    }
+
+    /// A changed request for an error that says what to change; each change once.
+    fn mend(&mut self, error: &ClientError) -> Option<RetryStep> {
+        match error {
+            ClientError::MaxTokensOverflow { overflow, .. } if !self.was_adjusted => {
+                let max_tokens = overflow.adjusted()?;
+                self.was_adjusted = true;
+                Some(RetryStep::AdjustMaxTokens(max_tokens))
+            }
+            ClientError::UnsupportedField { field, .. }
+                if DISPENSABLE_FIELDS.contains(&field.as_str()) && !self.dropped.contains(field) =>
+            {
+                self.dropped.push(field.clone());
+                Some(RetryStep::DropField(field.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn last_resort(&mut self, error: &ClientError) -> RetryStep {
+        // Nobody listens there: another kind of request to the same door is a waste.
+        let is_unreachable = matches!(error, ClientError::Network { kind: NetworkKind::Connect, .. });
+        if !self.policy.whole_request_fallback || is_unreachable {
+            return RetryStep::GiveUp;
+        }
+        self.whole_was_sent = true;
+        RetryStep::Whole
+    }
+}
+
+/// Whether a status passes by itself, so that the same request may succeed later.
+pub fn is_transient_status(status: u16) -> bool {
+    TRANSIENT_STATUSES.contains(&status)
+}
+
+/// How long to wait after attempt number `attempt` failed: min(30, 2^(attempt-1)) s, times 0.5 to 1.0 by `jitter`.
+pub fn backoff(attempt: u32, jitter: f64) -> Duration {
+    backoff_between(attempt, jitter, BACKOFF_BASE, BACKOFF_CAP)
+}
+
+fn backoff_between(attempt: u32, jitter: f64, base: Duration, cap: Duration) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(31);
+    let step = base.saturating_mul(1 << doublings).min(cap);
+    let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 };
+    step.mul_f64(0.5 + jitter / 2.0)
+}
+
+/// Reads a Retry-After header, seconds or an HTTP date, against the clock (seconds since 1970). A date that has passed is no wait.
+pub fn parse_retry_after(header: &str, now_epoch: f64) -> Option<Duration> {
+    let header = header.trim();
+    let seconds = match header.parse::<f64>() {
+        Ok(seconds) => seconds,
+        Err(_) => http_date(header)? - now_epoch,
+    };
+    if seconds.is_nan() || seconds.is_infinite() {
+        return None;
+    }
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+}
+
+/// The three date forms of HTTP (RFC 9110, 5.6.7), as seconds since 1970.
+fn http_date(text: &str) -> Option<f64> {
+    if let Ok(zoned) = jiff::fmt::rfc2822::parse(text) {
+        return Some(zoned.timestamp().as_second() as f64);
+    }
+    ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .iter()
+        .find_map(|form| jiff::civil::DateTime::strptime(form, text).ok())
+        .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
+        .map(|zoned| zoned.timestamp().as_second() as f64)
+}

@@ -1,0 +1,328 @@
+//! One chunk of a stream: a typed path that borrows for the common shape, a lenient path for everything else.
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What one chunk says about the first choice. Fields that are absent, null or of an odd type are empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chunk<'a> {
+    /// Text of the answer.
+    pub content: Cow<'a, str>,
+    /// Reasoning (`reasoning_content`, else `reasoning`).
+    pub reasoning: Cow<'a, str>,
+    /// Refusal text.
+    pub refusal: Cow<'a, str>,
+    /// Fragments of tool calls; the legacy `function_call` is one of them.
+    pub tool_calls: Vec<ToolCallDelta<'a>>,
+    /// Whether the choice carried a whole `message` in place of a `delta`.
+    pub is_message: bool,
+    /// Why the model stopped.
+    pub finish_reason: Option<Cow<'a, str>>,
+    /// Model that answers.
+    pub model: Option<Cow<'a, str>>,
+    /// Token counts as they came.
+    pub usage: Option<Value>,
+    /// Cost as it came: text or number.
+    pub cost: Option<Value>,
+    /// An error in the stream, when it says anything (`{}`, `""` and `false` do not).
+    pub error: Option<Value>,
+}
+
+/// A fragment of a tool call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolCallDelta<'a> {
+    /// Position among the calls, when the gateway gives one.
+    pub index: Option<i64>,
+    /// Id of the call; empty when absent.
+    pub id: Cow<'a, str>,
+    /// Name of the tool; empty when absent.
+    pub name: Cow<'a, str>,
+    /// Next piece of the JSON text of the arguments.
+    pub arguments: Cow<'a, str>,
+}
+
+impl<'a> Chunk<'a> {
+    /// Reads a chunk from its JSON text; `None` when the text is not a JSON object.
+    pub fn parse(json: &'a str) -> Option<Chunk<'a>> {
+        if let Ok(typed) = serde_json::from_str::<Typed<'a>>(json) {
+            return Some(typed.into_chunk());
+        }
+        let value: Value = match serde_json::from_str(json) {
+            Ok(value) => value,
+            Err(_) => serde_json::from_str(&mend_surrogates(json)?).ok()?,
+        };
+        Chunk::from_value(&value)
+    }
+
+    /// Reads a chunk from a JSON value, leniently; `None` when it is not an object.
+    pub fn from_value(value: &Value) -> Option<Chunk<'static>> {
+        let object = value.as_object()?;
+        let given = |key: &str| object.get(key).filter(|value| !value.is_null()).cloned();
+        let mut chunk = Chunk {
+            model: string(object.get("model")),
+            usage: given("usage"),
+            cost: given("cost"),
+            error: object.get("error").filter(|error| is_truthy(error)).cloned(),
+            ..Chunk::default()
+        };
+        if let Some(choice) = object.get("choices").and_then(|choices| choices.get(0)) {
+            chunk.finish_reason = string(choice.get("finish_reason"));
+            chunk.is_message = !choice["delta"].is_object() && choice["message"].is_object();
+            chunk.read_delta(if chunk.is_message { &choice["message"] } else { &choice["delta"] });
+        }
+        Some(chunk)
+    }
+
+    fn read_delta(&mut self, delta: &Value) {
+        self.content = text_of(&delta["content"]).into();
+        let reasoning = text_of(&delta["reasoning_content"]);
+        self.reasoning = if reasoning.is_empty() { text_of(&delta["reasoning"]) } else { reasoning }.into();
+        self.refusal = text_of(&delta["refusal"]).into();
+        let calls = delta["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        self.tool_calls = calls.iter().filter_map(ToolCallDelta::from_value).collect();
+        if delta["function_call"].is_object() {
+            self.tool_calls.push(ToolCallDelta::from_function(&delta["function_call"]));
+        }
+    }
+}
+
+impl ToolCallDelta<'static> {
+    /// Reads one entry of `tool_calls`, leniently; `None` when it is not an object.
+    pub fn from_value(value: &Value) -> Option<ToolCallDelta<'static>> {
+        value.as_object()?;
+        let mut delta = ToolCallDelta::from_function(&value["function"]);
+        delta.index = index_of(&value["index"]);
+        delta.id = string(value.get("id")).unwrap_or_default();
+        Some(delta)
+    }
+
+    fn from_function(function: &Value) -> ToolCallDelta<'static> {
+        let arguments = match &function["arguments"] {
+            Value::Null => Cow::default(),
+            Value::String(text) => text.clone().into(),
+            // Some providers send the arguments as a value: its JSON text is what the others would have sent.
+            value => value.to_string().into(),
+        };
+        ToolCallDelta {
+            name: string(function.get("name")).unwrap_or_default(),
+            arguments,
+            ..Default::default()
+        }
+    }
+}
+
+fn index_of(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// A string that says something.
+fn string(value: Option<&Value>) -> Option<Cow<'static, str>> {
+    value?.as_str().filter(|text| !text.is_empty()).map(|text| text.to_owned().into())
+}
+
+/// A string, or the texts of a list of parts.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part.as_str().or_else(|| part.get("text")?.as_str())).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
+    }
+}
+
+fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+/// Replaces escapes of half surrogate pairs by U+FFFD, since no string can hold them; `None` when there are none.
+fn mend_surrogates(json: &str) -> Option<String> {
+    let bytes = json.as_bytes();
+    let mut mended: Option<String> = None;
+    let mut done = 0;
+    let mut at = 0;
+    while let Some(offset) = memchr::memchr(b'\\', &bytes[at..]) {
+        let start = at + offset;
+        at = start + 2;
+        let Some(unit) = escaped_unit(bytes, start) else { continue };
+        at = start + 6;
+        if (0xD800..0xDC00).contains(&unit)
+            && escaped_unit(bytes, at).is_some_and(|low| (0xDC00..0xE000).contains(&low))
+        {
+            at += 6;
+        } else if (0xD800..0xE000).contains(&unit) {
+            let out = mended.get_or_insert_with(|| String::with_capacity(json.len()));
+            out.push_str(&json[done..start]);
+            out.push_str("\\ufffd");
+            done = at;
+        }
+    }
+    let mut out = mended?;
+    out.push_str(&json[done..]);
+    Some(out)
+}
+
+/// The code unit of a `\uXXXX` escape that begins at `start`.
+fn escaped_unit(bytes: &[u8], start: usize) -> Option<u32> {
+    let escape = bytes.get(start..start + 6)?;
+    let digits = escape.strip_prefix(b"\\u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The common shape. Anything that does not fit, a doubled key too, is an error and goes the lenient way.
+#[derive(serde::Deserialize)]
+struct Typed<'a> {
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    choices: Option<First<TypedChoice<'a>>>,
+    #[serde(default)]
+    usage: Option<Value>,
+    #[serde(default)]
+    cost: Option<Value>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(serde::Deserialize)]
+struct TypedChoice<'a> {
+    #[serde(borrow, default)]
+    delta: Option<TypedDelta<'a>>,
+    #[serde(borrow, default)]
+    message: Option<TypedDelta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct TypedDelta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<TypedCall<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Option<TypedFunction<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct TypedCall<'a> {
+    #[serde(default)]
+    index: Option<i64>,
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    function: Option<TypedFunction<'a>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct TypedFunction<'a> {
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<Text<'a>>,
+}
+
+impl<'a> Typed<'a> {
+    fn into_chunk(self) -> Chunk<'a> {
+        let mut chunk = Chunk {
+            model: self.model.map(|model| model.0).filter(|model| !model.is_empty()),
+            usage: self.usage,
+            cost: self.cost,
+            error: self.error.filter(is_truthy),
+            ..Chunk::default()
+        };
+        let Some(choice) = self.choices.and_then(|choices| choices.0) else { return chunk };
+        chunk.finish_reason = choice.finish_reason.map(|reason| reason.0).filter(|reason| !reason.is_empty());
+        chunk.is_message = choice.delta.is_none() && choice.message.is_some();
+        let delta = choice.delta.or(choice.message).unwrap_or_default();
+        chunk.content = text(delta.content);
+        chunk.reasoning = match text(delta.reasoning_content) {
+            Cow::Borrowed("") => text(delta.reasoning),
+            reasoning => reasoning,
+        };
+        chunk.refusal = text(delta.refusal);
+        if let Some(calls) = delta.tool_calls {
+            chunk.tool_calls = calls.into_iter().map(TypedCall::into_delta).collect();
+        }
+        if let Some(function) = delta.function_call {
+            chunk.tool_calls.push(TypedCall { index: None, id: None, function: Some(function) }.into_delta());
+        }
+        chunk
+    }
+}
+
+impl<'a> TypedCall<'a> {
+    fn into_delta(self) -> ToolCallDelta<'a> {
+        let function = self.function.unwrap_or_default();
+        ToolCallDelta {
+            index: self.index,
+            id: text(self.id),
+            name: text(function.name),
+            arguments: text(function.arguments),
+        }
+    }
+}
+
+fn text(text: Option<Text<'_>>) -> Cow<'_, str> {
+    text.map(|text| text.0).unwrap_or_default()
+}
+
+/// A string that borrows from the JSON text unless it holds escapes. (`Option<Cow<str>>` would always copy.)
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+/// The first element of a list; the others are skipped unread.
+struct First<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<First<T>, D::Error> {
+        struct Reader<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = First<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<T>, A::Error> {
+                let first = list.next_element()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(first))
+            }
+        }
+        deserializer.deserialize_seq(Reader(std::marker::PhantomData))
+    }
+}

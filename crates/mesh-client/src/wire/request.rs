@@ -1,0 +1,185 @@
+//! A request for a completion, and its body as shared segments.
+use super::EncodedMessage;
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Pieces shorter than this are gathered, so that a body of ten thousand short messages is a few writes.
+/// 64 KiB is four TLS records, and what common kernels take in one call.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A message at least this long is shared with the history instead of being copied into a piece.
+const SHARE_BYTES: usize = 8 * 1024;
+
+/// What to ask the gateway for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompletionRequest {
+    /// `provider/name`, or `auto` for the gateway's own routing.
+    pub model: String,
+    /// The conversation, oldest first.
+    pub messages: Vec<EncodedMessage>,
+    /// JSON array of tool specs as text, encoded once for a session. Sends `tool_choice: "auto"` as well.
+    pub tools: Option<Bytes>,
+    /// Models that the gateway may fall back to, in order (`models`); empty sends nothing.
+    pub fallback_models: Vec<String>,
+    /// `cheapest`, `fastest` or `balanced` (older gateways); newer ones drop it silently.
+    pub route: Option<String>,
+    /// `high`, `medium`, `low` or `none`; the gateway refuses anything else.
+    pub reasoning_effort: Option<String>,
+    /// Most tokens that the answer may have.
+    pub max_tokens: Option<u64>,
+    /// Anything else, sent as it is after the fields above; a field that is named above is not sent twice.
+    pub extra: Map<String, Value>,
+}
+
+/// A request body in pieces that share memory with the history. Cheap to clone, so a retry sends the same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestBody {
+    segments: Vec<Bytes>,
+    len: usize,
+}
+
+impl CompletionRequest {
+    /// Writes the body. Same request, same bytes: `model`, `messages`, `stream`, then what is set, in a fixed order.
+    ///
+    /// Assistant messages with neither text nor calls are left out.
+    pub fn encode(&self, stream: bool) -> RequestBody {
+        let mut body = BodyWriter::default();
+        body.text("{\"model\":");
+        body.json(&self.model);
+        body.text(",\"messages\":[");
+        let mut is_first = true;
+        for message in self.messages.iter().filter(|message| message.is_sendable()) {
+            if !is_first {
+                body.text(",");
+            }
+            is_first = false;
+            body.share(message.as_bytes());
+        }
+        body.text(if stream { "],\"stream\":true" } else { "],\"stream\":false" });
+        self.encode_options(&mut body);
+        body.text("}");
+        body.finish()
+    }
+
+    fn encode_options(&self, body: &mut BodyWriter) {
+        if let Some(tools) = &self.tools {
+            body.text(",\"tools\":");
+            body.share(tools);
+            if !self.extra.contains_key("tool_choice") {
+                body.text(",\"tool_choice\":\"auto\"");
+            }
+        }
+        if !self.fallback_models.is_empty() {
+            body.field("models", &self.fallback_models);
+        }
+        for (key, value) in [("route", &self.route), ("reasoning_effort", &self.reasoning_effort)] {
+            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+                body.field(key, value);
+            }
+        }
+        if let Some(max_tokens) = self.max_tokens {
+            body.field("max_tokens", &max_tokens);
+        }
+        for (key, value) in self.extra.iter().filter(|(key, _)| !self.names(key)) {
+            body.field(key, value);
+        }
+    }
+
+    /// Whether a typed field already writes this key.
+    fn names(&self, key: &str) -> bool {
+        match key {
+            "model" | "messages" | "stream" => true,
+            "tools" => self.tools.is_some(),
+            "models" => !self.fallback_models.is_empty(),
+            "route" => self.route.is_some(),
+            "reasoning_effort" => self.reasoning_effort.is_some(),
+            "max_tokens" => self.max_tokens.is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl RequestBody {
+    /// Takes a body that was made elsewhere, such as one that the optimiser prepared.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> RequestBody {
+        let bytes = bytes.into();
+        RequestBody { len: bytes.len(), segments: if bytes.is_empty() { Vec::new() } else { vec![bytes] } }
+    }
+
+    /// Length of the body in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces in order; none is empty.
+    pub fn segments(&self) -> &[Bytes] {
+        &self.segments
+    }
+
+    /// The whole body in one buffer. Copies; for tests and small bodies.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.segments.as_slice() {
+            [one] => one.clone(),
+            many => many.concat().into(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct BodyWriter {
+    body: RequestBody,
+    open: BytesMut,
+}
+
+impl BodyWriter {
+    fn text(&mut self, text: &str) {
+        self.copy(text.as_bytes());
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        // Strings, numbers and JSON values cannot fail to serialise; an empty piece would only make the body invalid.
+        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        self.copy(&bytes);
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        self.text(",");
+        self.json(key);
+        self.text(":");
+        self.json(value);
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
+        self.open.extend_from_slice(bytes);
+        if self.open.len() >= PIECE_BYTES {
+            self.close();
+        }
+    }
+
+    fn share(&mut self, bytes: &Bytes) {
+        if bytes.len() < SHARE_BYTES {
+            return self.copy(bytes);
+        }
+        self.close();
+        self.body.len += bytes.len();
+        self.body.segments.push(bytes.clone());
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.body.len += self.open.len();
+            self.body.segments.push(self.open.split().freeze());
+        }
+    }
+
+    fn finish(mut self) -> RequestBody {
+        self.close();
+        self.body
+    }
+}

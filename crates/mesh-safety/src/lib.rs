@@ -1,0 +1,7 @@
+//! Says what an action would do and whether a person should see it first.
+mod decision;
+mod mode;
+mod judge;
+pub use decision::{Decision, Reason, ReasonSource};
+pub use judge::{Action, Policy, WorkspaceReads, judge};
+pub use mode::PermissionMode;
