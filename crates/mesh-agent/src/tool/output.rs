@@ -259,6 +259,14 @@ mod tests {
     }
 
     #[test]
+    fn the_middle_of_a_character_may_be_all_that_is_let_go() {
+        // A budget of 0 keeps three bytes at each end: of the eight here two go, and no character begins in them.
+        let mut output = HeadTail::new(0);
+        output.push("aa😀bb".as_bytes());
+        assert_eq!(output.finish(), "[... 5 characters left out ...]\n");
+    }
+
+    #[test]
     fn bytes_that_are_no_text_become_replacement_characters() {
         let mut output = HeadTail::new(10);
         output.push(b"a\xffb\xfe");
