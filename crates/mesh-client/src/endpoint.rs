@@ -106,7 +106,10 @@ impl FromStr for BaseUrl {
             "http" => return Err(BaseUrlError::PlainHttp { url: format!("http://{host}") }),
             scheme => return Err(BaseUrlError::Scheme { scheme: scheme.to_owned() }),
         }
-        let normal = url.as_str().trim_end_matches('/').to_owned();
+        let mut normal = url.as_str().trim_end_matches('/').to_owned();
+        if let Some(port) = dropped_port(text, &url) {
+            normal = format!("{}://{host}:{port}{}", url.scheme(), url.path().trim_end_matches('/'));
+        }
         normal.parse::<Uri>().map_err(|error| malformed(&error.to_string()))?;
         Ok(BaseUrl(normal))
     }
@@ -127,6 +130,14 @@ fn check_parts(url: &Url, host: &Host<&str>) -> Result<(), BaseUrlError> {
         return Err(BaseUrlError::Malformed { reason: "port 0 does not exist".to_owned() });
     }
     Ok(())
+}
+
+/// The port that was written out and that the parser drops because it is the scheme's own: the address stays as
+/// it was given.
+fn dropped_port<'a>(text: &'a str, url: &Url) -> Option<&'a str> {
+    let authority = text.split_once("://")?.1.split('/').next()?;
+    let (_, port) = authority.rsplit_once(':')?;
+    (url.port().is_none() && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())).then_some(port)
 }
 
 fn is_this_machine(host: &Host<&str>) -> bool {
@@ -240,7 +251,9 @@ mod tests {
         accepts("http://localhost", "http://localhost");
         accepts("http://LOCALHOST:8080/v1/", "http://localhost:8080/v1");
         accepts("http://127.0.0.1:1", "http://127.0.0.1:1");
-        accepts("http://[::1]:80/v1", "http://[::1]/v1");
+        accepts("http://[::1]:80/v1", "http://[::1]:80/v1");
+        accepts("https://A.b:443/", "https://a.b:443");
+        accepts("http://[::1]/v1", "http://[::1]/v1");
     }
 
     #[test]

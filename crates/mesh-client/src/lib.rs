@@ -1,10 +1,31 @@
 //! mesh-client
 #[cfg(feature = "chat")]
+mod client;
+#[cfg(feature = "chat")]
+mod complete;
+#[cfg(feature = "chat")]
 mod endpoint;
 pub mod http;
+#[cfg(feature = "scripted-gateway")]
+pub mod scripted;
+#[cfg(feature = "chat")]
+mod services;
+#[cfg(feature = "chat")]
+mod stream;
+
+#[cfg(feature = "chat")]
+pub use client::{MeshClient, MeshClientBuilder, WHOLE_TIMEOUT};
+#[cfg(feature = "chat")]
+pub use complete::{EventSink, StreamEvent};
 
 #[cfg(feature = "chat")]
 pub use endpoint::{ApiKey, ApiKeyError, BaseUrl, BaseUrlError, DEFAULT_BASE_URL};
+#[cfg(feature = "chat")]
+pub use services::{
+    Balance, SearchDepth, SearchResult, SearchResults, UsageEvent, WEB_SEARCH_PRICE, WEB_SEARCH_TIMEOUT, WebSearch,
+};
+#[cfg(feature = "chat")]
+pub use stream::CompletionStream;
 
 #[cfg(feature = "chat")]
 mod accumulate;

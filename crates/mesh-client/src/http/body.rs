@@ -252,6 +252,15 @@ impl BodyReader {
         }
     }
 
+    /// Lowers the limit between two pieces, when little more is expected.
+    #[cfg(feature = "chat")]
+    pub(crate) fn shorten_idle(&mut self, limit: Duration) {
+        if let Some(idle) = &mut self.idle {
+            idle.limit = idle.limit.min(limit);
+            idle.timer = None;
+        }
+    }
+
     /// Says whether the body has been read to its end (or broke).
     pub fn is_ended(&self) -> bool {
         self.ended || self.inner.is_end_stream()

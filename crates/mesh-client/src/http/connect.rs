@@ -21,7 +21,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::client::Proxy;
-use super::error::{BoxError, ConnectFailure, innermost};
+use super::error::{BoxError, ConnectFailure, find, innermost};
 
 /// How long a silent TCP connection waits before the system asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -206,12 +206,7 @@ fn add_certificates(roots: &mut RootCertStore, path: &Path) -> Result<(), Connec
 
 fn explain(error: BoxError) -> ConnectFailure {
     let cause = innermost(error.as_ref()).to_string();
-    let tls =
-        std::iter::successors(Some(error.as_ref() as &(dyn std::error::Error + 'static)), |e| e.source())
-            .any(|e| {
-                let inner = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-                e.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-            });
+    let tls = find::<rustls::Error>(error.as_ref()).is_some();
     if tls { ConnectFailure::Tls(cause) } else { ConnectFailure::Io(cause) }
 }
 

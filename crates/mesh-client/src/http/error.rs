@@ -1,6 +1,7 @@
 //! HttpError: how carrying bytes can fail, sorted by what the caller can do about it.
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,28 +211,30 @@ pub(super) fn from_body(host: &Arc<str>, error: hyper::Error) -> HttpError {
 
 /// The last cause of a chain: the one that says what really happened.
 pub(super) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last
+    chain(error).last().unwrap_or(error)
 }
 
-fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
+/// The first error of a kind in a chain.
+pub(super) fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    chain(error).find_map(|error| error.downcast_ref::<E>())
+}
+
+/// An error and its causes. What an [`io::Error`] wraps is no source of it, yet a cause all the same.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+        match error.downcast_ref::<io::Error>() {
+            Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
         }
-        next = error.source();
     }
-    None
+    std::iter::successors(Some(error), |error| cause(*error))
 }
 
 fn is_reset(error: &(dyn Error + 'static)) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    find::<std::io::Error>(error)
-        .is_some_and(|io| matches!(io.kind(), ConnectionReset | ConnectionAborted | BrokenPipe))
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    chain(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|io| matches!(io.kind(), ConnectionReset | ConnectionAborted | BrokenPipe))
 }
 
 #[cfg(test)]

@@ -15,5 +15,7 @@ pub use client::{
 };
 pub use error::{ConnectFailure, HttpError, Phase};
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+#[cfg(feature = "scripted-gateway")]
+pub(crate) use server::serve_with;
 #[cfg(feature = "server")]
 pub use server::{Peer, ServerOptions, serve};

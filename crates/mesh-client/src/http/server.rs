@@ -30,7 +30,7 @@ pub struct ServerOptions {
     pub head_timeout: Duration,
     /// Longest silence inside a request body.
     pub body_idle: Duration,
-    /// Most bytes of a request's head.
+    /// About how many bytes the head of a request may have; it may be twice as many when they come in one go.
     pub max_head_bytes: usize,
     /// Most connections at a time; further ones wait to be accepted.
     pub max_connections: usize,
