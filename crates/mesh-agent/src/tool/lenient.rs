@@ -372,7 +372,8 @@ fn is_float(digits: &str) -> bool {
 }
 
 fn number_value(digits: &str) -> Value {
-    if !is_float(digits) {
+    // Minus nothing is a float to serde_json as well.
+    if !is_float(digits) && digits != "-0" {
         if let Ok(whole) = digits.parse::<i64>() {
             return Value::from(whole);
         }

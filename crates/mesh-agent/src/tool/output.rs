@@ -112,7 +112,7 @@ impl HeadTail {
     ///
     /// The count in the marker is exact for UTF-8. Of bytes that are not UTF-8 each that starts a sequence counts one.
     pub fn finish(&self) -> String {
-        if self.dropped_chars == 0 {
+        if (self.head.len() + self.tail.len()) as u64 == self.total_bytes {
             let whole = [self.head.as_slice(), self.tail.as_slice()].concat();
             let text = String::from_utf8_lossy(&whole);
             return cut(&text, self.max_chars).into_owned();
