@@ -1,1 +1,5 @@
-//! lab
+//! The house from outside: journeys through the binary (in `tests/`), and the adapter by which the product answers the
+//! shared conformance vectors.
+//!
+//! - [`conformance`]: one file a set of vectors, and the JSON lines protocol
+pub mod conformance;
