@@ -1,0 +1,236 @@
+//! The headless run: prompts in, text or events out, an exit code at the end.
+
+use std::{
+    io::{BufRead, BufReader, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
+    path::PathBuf,
+    time::Duration,
+};
+
+use mesh_agent::{Hands, Interrupt, Listener, Nobody};
+use mesh_client::wire::Content;
+use tokio::sync::mpsc;
+
+use crate::{
+    cli::{Cli, OutputFormat, Prompts, mode_name},
+    commands::{self, slash},
+    config::{Config, Environment, key::KeySource},
+    exit::{Exit, Failure},
+    sys::StopSignals,
+    ui::{
+        json::Init,
+        line::{Line, Style},
+        run_json::{Detail, JsonRun, exit_of},
+        run_text::TextRun,
+        theme::Theme,
+    },
+    wiring::{self, Wired},
+};
+
+/// How long a person may wonder why nothing happens before we say that we wait for standard input.
+const SILENT_WAIT: Duration = Duration::from_secs(2);
+
+/// Runs the prompts that the command line asks for.
+///
+/// # Errors
+/// Wrong settings, no key, no prompt, or standard output that cannot be written.
+pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> {
+    let prompts = cli.headless.prompts();
+    if matches!(&prompts, Prompts::Argument(text) if text.trim().is_empty()) {
+        return Err(Failure::new(Exit::Usage, "usage", "the prompt is empty").hint("write it after -p"));
+    }
+    let config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
+    let key = commands::key(&config)?.clone();
+    let cwd = std::env::current_dir().map_err(|error| {
+        Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
+    })?;
+    let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, true)?;
+    let format = cli.headless.output_format;
+    let job = Job { format, partial: cli.headless.include_partial_messages, cwd, theme, config };
+    commands::runtime()?.block_on(async move {
+        // In a task of its own: waking the runtime's root costs a system call for each piece of text.
+        match tokio::spawn(job.run(wired, prompts)).await {
+            Ok(exit) => exit,
+            Err(panic) => Err(Failure::new(Exit::Failure, "internal", panic)),
+        }
+    })
+}
+
+/// What a headless run needs to know beside its agent.
+struct Job {
+    format: OutputFormat,
+    partial: bool,
+    cwd: PathBuf,
+    theme: Theme,
+    config: Config,
+}
+
+/// Where a run goes.
+enum Output {
+    Text(TextRun<Stdout, Stderr>),
+    Json(JsonRun<Stdout>),
+}
+
+impl Job {
+    async fn run(mut self, mut wired: Wired, prompts: Prompts) -> Result<Exit, Failure> {
+        let interrupt = Interrupt::default();
+        let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
+        let mut output = self.output(&wired, &interrupt);
+        let exit = match prompts {
+            Prompts::Argument(prompt) => turn(&mut wired, prompt, &mut output, &interrupt).await,
+            Prompts::Stdin => match self.whole_input().await? {
+                prompt if prompt.trim().is_empty() => {
+                    Err(Failure::new(Exit::Usage, "usage", "standard input held no prompt"))
+                }
+                prompt => turn(&mut wired, prompt, &mut output, &interrupt).await,
+            },
+            Prompts::Lines => self.lines(&mut wired, &mut output, &interrupt).await,
+        };
+        wired.servers.kill_all().await;
+        if signals.is_finished() {
+            return Ok(Exit::Interrupted);
+        }
+        match output.failure() {
+            // The reader has seen enough: as with other filters, that is no fault.
+            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+            Some(error) => Err(Failure::from(error)),
+            None => exit,
+        }
+    }
+
+    fn output(&self, wired: &Wired, interrupt: &Interrupt) -> Output {
+        let detail = match self.format {
+            OutputFormat::Text => {
+                return Output::Text(TextRun::new(stdout(), stderr(), self.theme, interrupt.clone()));
+            }
+            OutputFormat::Json => Detail::Result,
+            OutputFormat::StreamJson if self.partial => Detail::Partial,
+            OutputFormat::StreamJson => Detail::Stream,
+        };
+        let session_id = uuid::Uuid::new_v4().to_string();
+        let model = wired.agent.settings().model.clone();
+        let mut run = JsonRun::new(stdout(), detail, session_id, model, interrupt.clone());
+        run.init(&Init {
+            cwd: &self.cwd.to_string_lossy(),
+            tools: &wired.agent.tool_names(),
+            mode: mode_name(wired.agent.mode().get()),
+            key_source: self.config.key().map_or("none", |found| match found.source {
+                KeySource::Environment | KeySource::LegacyEnvironment => "env",
+                KeySource::Credentials | KeySource::LegacyConfig => "file",
+            }),
+            version: env!("CARGO_PKG_VERSION"),
+        });
+        Output::Json(run)
+    }
+
+    /// Each line is a prompt or a slash command of one session, as in the Python releases.
+    async fn lines(
+        &mut self,
+        wired: &mut Wired,
+        output: &mut Output,
+        interrupt: &Interrupt,
+    ) -> Result<Exit, Failure> {
+        let mut exit = Exit::Ok;
+        let mut lines = read_lines();
+        while let Some(Some(line)) = interrupt.unless(lines.recv()).await {
+            if line.starts_with('/') {
+                let outcome = slash::run(&line, wired, &mut self.config);
+                for said in &outcome.lines {
+                    output.say(said);
+                }
+                if outcome.leave {
+                    break;
+                }
+            } else if !line.trim().is_empty() {
+                exit = exit.and(turn(wired, line, output, interrupt).await?);
+            }
+            if interrupt.is_raised() {
+                break;
+            }
+        }
+        Ok(exit)
+    }
+
+    async fn whole_input(&self) -> Result<String, Failure> {
+        let (sender, mut receiver) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stdin().lock().read_to_end(&mut bytes).map(|_| bytes);
+            let _ = sender.blocking_send(read);
+        });
+        let read = match tokio::time::timeout(SILENT_WAIT, receiver.recv()).await {
+            Ok(read) => read,
+            Err(_) => {
+                let line = Line::of(Style::Dim, "reading the prompt from standard input …");
+                let _ = writeln!(stderr(), "{}", self.theme.paint(&line));
+                receiver.recv().await
+            }
+        };
+        let bytes = read.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| {
+            Failure::new(Exit::Usage, "usage", format_args!("standard input cannot be read: {error}"))
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+async fn turn(
+    wired: &mut Wired,
+    prompt: String,
+    output: &mut Output,
+    interrupt: &Interrupt,
+) -> Result<Exit, Failure> {
+    let hands = Hands { listener: output.listener(), approver: &mut Nobody, interrupt };
+    let report = wired.agent.run_turn(Content::Text(prompt), hands).await;
+    let report = report.map_err(|error| Failure::new(Exit::Failure, "record", error))?;
+    Ok(exit_of(&report))
+}
+
+impl Output {
+    fn listener(&mut self) -> &mut dyn Listener {
+        match self {
+            Output::Text(run) => run,
+            Output::Json(run) => run,
+        }
+    }
+
+    fn say(&mut self, line: &Line) {
+        match self {
+            Output::Text(run) => run.say(line),
+            Output::Json(run) => run.notice(&line.plain()),
+        }
+    }
+
+    fn failure(&mut self) -> Option<std::io::Error> {
+        match self {
+            Output::Text(run) => run.failure(),
+            Output::Json(run) => run.failure(),
+        }
+    }
+}
+
+/// Lines of standard input, read one ahead by a thread of their own: a read cannot be cancelled.
+fn read_lines() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let mut input = BufReader::new(stdin());
+        let mut bytes = Vec::new();
+        while input.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
+            bytes.clear();
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Raises the interrupt at the first signal and ends the process at the second: a person who asks twice means it.
+async fn raise_on_signal(interrupt: Interrupt) {
+    let Ok(mut signals) = StopSignals::watch() else { return std::future::pending().await };
+    signals.next().await;
+    interrupt.raise();
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    });
+}

@@ -1,0 +1,66 @@
+//! From settings to an agent: the only place that puts one together, and that names every crate.
+
+use std::{path::Path, sync::Arc};
+
+use mesh_agent::{
+    Agent, AgentParts, GatewayModel, GatewayPrices, Settings, SharedMode, ToolContext,
+    builtin::{self, Servers},
+    prompt::system_prompt,
+    tool::ChildEnv,
+};
+use mesh_client::{ApiKey, MeshClient, RetryPolicy};
+use mesh_safety::{PermissionMode, Policy};
+
+use crate::{
+    config::Config,
+    exit::{Exit, Failure},
+};
+
+/// An agent, and what lives beside it.
+pub struct Wired {
+    /// The agent.
+    pub agent: Agent,
+    /// Servers that it started; end them before the process ends.
+    pub servers: Servers,
+    /// The gateway, for everything that is not a turn.
+    pub client: MeshClient,
+}
+
+/// Puts an agent together that works in `cwd`.
+///
+/// # Errors
+/// The built-in tools do not make a set, which is a fault of this program.
+pub fn wire(
+    config: &Config,
+    key: &ApiKey,
+    cwd: &Path,
+    home: Option<&Path>,
+    mode: PermissionMode,
+    headless: bool,
+) -> Result<Wired, Failure> {
+    let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
+    let servers = Servers::new(Some(config.folder().path().to_owned()));
+    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()));
+    let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
+    let values = config.values();
+    let home = home.map(Path::to_owned);
+    let agent = Agent::new(AgentParts {
+        model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
+        prices: Some(Arc::new(GatewayPrices::new(client.clone()))),
+        tools,
+        context: ToolContext { cwd: cwd.to_owned(), home: home.clone(), env: Arc::new(ChildEnv { removed }) },
+        policy: Policy { workspace: cwd.to_owned(), home, headless, ..Policy::default() },
+        mode: SharedMode::new(mode),
+        settings: Settings {
+            model: config.model().to_owned(),
+            route: config.route().map(str::to_owned),
+            fallback_models: values.fallback_models.clone(),
+            reasoning_effort: values.reasoning_effort.clone(),
+        },
+        system: system_prompt(&values.system, cwd),
+        max_hops: config.max_hops(),
+    });
+    Ok(Wired { agent, servers, client })
+}
