@@ -3,7 +3,9 @@
 use std::{
     io::{self, PipeReader},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::ExitStatus,
+    sync::OnceLock,
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessSession};
@@ -12,6 +14,8 @@ use tokio::{net::unix::pipe::Receiver, process::Command};
 
 use super::End;
 
+const SHELL: &str = "/bin/sh";
+
 /// The shell that was started for a command.
 #[derive(Debug)]
 pub(crate) struct Shell {
@@ -19,9 +23,18 @@ pub(crate) struct Shell {
     pid: i32,
 }
 
-/// A command that makes the shell run `text`.
+/// Where the program is found that gives the shell its session: part of every Linux distribution's base, absent elsewhere.
+const SETSID: &str = "/usr/bin/setsid";
+
+/// A command that makes the shell run `text` in a session of its own.
+///
+/// The session is taken by a small program, which then becomes the shell. Taking it in this process, between fork and
+/// exec, would copy the page tables of a long history each time: measured 0.05 ms a MB, against 0.3 ms for the program.
 pub(crate) fn shell(text: &str) -> Command {
-    let mut command = Command::new("/bin/sh");
+    let mut command = if has_setsid() { Command::new(SETSID) } else { Command::new(SHELL) };
+    if has_setsid() {
+        command.arg(SHELL);
+    }
     command.arg("-c");
     if text.starts_with(['-', '+']) {
         // Otherwise the shell would take the text for its own options.
@@ -32,11 +45,20 @@ pub(crate) fn shell(text: &str) -> Command {
 }
 
 /// Starts the shell as the leader of a new session, so that it has no terminal and its group can be ended as one.
-pub(crate) fn start(command: Command) -> io::Result<Shell> {
-    let child = CommandWrap::from(command).wrap(ProcessSession).spawn()?;
+pub(crate) fn start(mut command: Command) -> io::Result<Shell> {
+    let child: Box<dyn ChildWrapper> = if has_setsid() {
+        Box::new(command.spawn()?)
+    } else {
+        // The group's wrapper waits for every process of the group; the call ends with its shell.
+        CommandWrap::from(command).wrap(ProcessSession).spawn()?.into_inner()
+    };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::NotFound)?;
-    // The group's wrapper waits for every process of the group; the call ends with its shell.
-    Ok(Shell { child: child.into_inner(), pid })
+    Ok(Shell { child, pid })
+}
+
+fn has_setsid() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| Path::new(SETSID).exists())
 }
 
 impl Shell {
