@@ -4,4 +4,4 @@ mod mode;
 mod judge;
 pub use decision::{Decision, Reason, ReasonSource};
 pub use judge::{Action, Policy, WorkspaceReads, judge};
-pub use mode::PermissionMode;
+pub use mode::{PermissionMode, UnknownMode};
