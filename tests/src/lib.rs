@@ -2,4 +2,6 @@
 //! shared conformance vectors.
 //!
 //! - [`conformance`]: one file a set of vectors, and the JSON lines protocol
+//! - [`lab`]: the binary from outside, beside a scripted gateway
 pub mod conformance;
+pub mod lab;

@@ -1,0 +1,134 @@
+//! The lab: the binary from outside, beside a scripted gateway, in a throw-away home and workspace.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use mesh_client::scripted::{Script, ScriptedGateway, ScriptedRequest};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A key that looks like a real one, to be searched for where it must not be.
+pub const KEY: &str = "rsk_lab_0123456789abcdef";
+
+/// A gateway, a home and a workspace for one journey.
+pub struct Lab {
+    /// Runs the gateway; dropped after it.
+    gateway: ScriptedGateway,
+    _runtime: Runtime,
+    root: TempDir,
+}
+
+impl Lab {
+    /// Starts the gateway.
+    ///
+    /// # Panics
+    /// Where no loopback socket or temporary folder can be had.
+    pub fn new(script: Script) -> Lab {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("an event loop");
+        let gateway = runtime.block_on(ScriptedGateway::start(script)).expect("a loopback socket");
+        let root = tempfile::tempdir().expect("a temporary folder");
+        for folder in ["home", "work"] {
+            std::fs::create_dir(root.path().join(folder)).expect("a folder");
+        }
+        Lab { gateway, _runtime: runtime, root }
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// The working directory.
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// The requests that reached the gateway.
+    pub fn requests(&self) -> Vec<ScriptedRequest> {
+        self.gateway.requests()
+    }
+
+    /// The binary with these arguments, pointed at the gateway; its environment holds nothing else.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.work()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.home()).env("MESHAPI_API_KEY", KEY);
+        command.env("MESHAPI_BASE_URL", self.gateway.base_url().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the binary to its end.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&self.command(arguments).output().expect("the binary starts"))
+    }
+
+    /// Runs the binary with this standard input.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("the binary starts");
+        feed(&mut child, input);
+        Run::of(&child.wait_with_output().expect("the binary ends"))
+    }
+}
+
+/// Writes all of a child's standard input and closes it.
+fn feed(child: &mut Child, input: &str) {
+    let mut stdin = child.stdin.take().expect("a piped input");
+    // A child that ends early does not read everything.
+    let _ = stdin.write_all(input.as_bytes());
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Run {
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+}
+
+impl Run {
+    fn of(output: &Output) -> Run {
+        Run {
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
+/// The `meshapi` binary of this source tree. It is brought up to date once a process: a stale one would prove nothing.
+///
+/// # Panics
+/// Where it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test runs from a file");
+        // target/PROFILE/deps/TEST
+        let profile = test.ancestors().nth(2).expect("tests run from the target folder");
+        let target = profile.parent().expect("a profile stands in the target folder");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "meshapi-cli", "--bin", "meshapi", "--target-dir"]).arg(target);
+        match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => {}
+            Some(name) => drop(cargo.args(["--profile", name])),
+        }
+        assert!(cargo.status().is_ok_and(|status| status.success()), "the binary cannot be built");
+        profile.join(format!("meshapi{}", std::env::consts::EXE_SUFFIX))
+    })
+}
