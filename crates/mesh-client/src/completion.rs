@@ -3,7 +3,7 @@ use crate::accumulate::ToolCallAccumulator;
 use crate::cost::{BilledCost, Cost};
 use crate::error::{ClientError, NetworkKind, classify_inband};
 use crate::http::sse;
-use crate::wire::{Chunk, ToolCall, ToolCallDelta, Usage};
+use crate::wire::{Chunk, Template, ToolCall, ToolCallDelta, Usage};
 use serde_json::Value;
 
 /// How much of an unreadable chunk is kept for the error report.
@@ -93,7 +93,7 @@ pub enum Flow {
 pub enum EndOfStream {
     /// The body ended where its framing said it would.
     Clean,
-    /// The body was cut: framing broken, connection lost, or half a line at the end.
+    /// The body was cut: its framing broken, or the connection lost.
     Cut,
 }
 
@@ -104,6 +104,7 @@ pub struct Assembler {
     calls: ToolCallAccumulator,
     error: Option<ClientError>,
     sample: Option<String>,
+    template: Template,
 }
 
 impl Assembler {
@@ -117,17 +118,17 @@ impl Assembler {
         if self.is_over() {
             return Flow::Done;
         }
-        let data = event.data.trim();
-        if data.is_empty() {
+        let data = event.data.as_ref();
+        if event.event != "error"
+            && let Some(chunk) = self.template.read(data)
+        {
+            self.chunk(chunk, on_delta);
             return Flow::Continue;
         }
-        if data == "[DONE]" {
-            self.completion.done = true;
-            return Flow::Done;
-        }
-        match Chunk::parse(data) {
-            Some(chunk) => self.chunk(chunk, event.event == "error", data, on_delta),
-            None => self.unreadable(data, on_delta),
+        match data.trim() {
+            "" => {}
+            "[DONE]" => self.completion.done = true,
+            _ => self.parse(data, event.event == "error", on_delta),
         }
         if self.is_over() { Flow::Done } else { Flow::Continue }
     }
@@ -174,18 +175,22 @@ impl Assembler {
         (completion, error)
     }
 
-    fn chunk(
-        &mut self,
-        chunk: Chunk<'_>,
-        is_error_event: bool,
-        data: &str,
-        on_delta: &mut impl FnMut(Delta<'_>),
-    ) {
+    fn parse(&mut self, data: &str, is_error_event: bool, on_delta: &mut impl FnMut(Delta<'_>)) {
+        let Some(chunk) = Chunk::parse(data) else { return self.unreadable(data, on_delta) };
         let error = chunk.error.clone().or_else(|| if is_error_event { bare_error(data) } else { None });
-        if let Some(error) = error {
-            self.error = Some(classify_inband(&error, self.completion.headers.request_id.as_deref()));
-            return;
+        match error {
+            Some(error) => {
+                let request_id = self.completion.headers.request_id.as_deref();
+                self.error = Some(classify_inband(&error, request_id));
+            }
+            None => {
+                self.template.learn(data, &chunk);
+                self.chunk(chunk, on_delta);
+            }
         }
+    }
+
+    fn chunk(&mut self, chunk: Chunk<'_>, on_delta: &mut impl FnMut(Delta<'_>)) {
         self.meta(&chunk);
         // A closing `message` repeats what the deltas said; it counts only where there were none.
         if chunk.is_message && !(self.completion.says_nothing() && self.calls.is_empty()) {
@@ -244,16 +249,16 @@ impl Assembler {
         let lines = || data.lines().map(str::trim).filter(|line| !line.is_empty());
         if data.contains('\n') && lines().all(|line| line == "[DONE]" || Chunk::parse(line).is_some()) {
             for line in lines() {
-                match Chunk::parse(line) {
-                    Some(chunk) => self.chunk(chunk, false, line, on_delta),
-                    None => self.completion.done = true,
+                match line {
+                    "[DONE]" => self.completion.done = true,
+                    _ => self.parse(line, false, on_delta),
                 }
                 if self.is_over() {
                     return;
                 }
             }
         } else if self.sample.is_none() {
-            self.sample = Some(data.chars().take(SAMPLE_CHARS).collect());
+            self.sample = Some(data.trim().chars().take(SAMPLE_CHARS).collect());
         }
     }
 }

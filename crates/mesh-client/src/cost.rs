@@ -98,17 +98,17 @@ pub fn estimate(usage: &Usage, model: &Model) -> Option<Usd> {
 }
 
 /// Writes an amount (seed 17.2): six decimals, from 1,000 on two decimals and `K`, from 1,000,000 on `M`. The minus sign stands
-/// before the dollar; what is no number is `$0.000000`.
+/// before the dollar; what is no number, and what rounds to nothing, is `$0.000000`.
 pub fn fmt_usd(amount: f64) -> String {
     let size = if amount.is_finite() { amount.abs() } else { 0.0 };
-    let sign = if amount.is_finite() && amount < 0.0 { "-" } else { "" };
-    if size >= 1e6 {
-        format!("{sign}${:.2}M", size / 1e6)
+    let figure = if size >= 1e6 {
+        format!("${:.2}M", size / 1e6)
     } else if size >= 1e3 {
-        format!("{sign}${:.2}K", size / 1e3)
+        format!("${:.2}K", size / 1e3)
     } else {
-        format!("{sign}${size:.6}")
-    }
+        format!("${size:.6}")
+    };
+    if amount < 0.0 && figure != "$0.000000" { format!("-{figure}") } else { figure }
 }
 
 /// Writes an amount that came as JSON, a number or a decimal as text; anything else is `$0.000000`.

@@ -419,7 +419,7 @@ fn class_of_codes(report: &GatewayReport) -> Option<Class> {
 fn class_of_code(code: &str) -> Option<Class> {
     let code = code.trim().to_ascii_lowercase();
     if let Ok(status) = code.parse::<u16>() {
-        return (status >= 400 && status < 600).then(|| class_of_status(status));
+        return (400..600).contains(&status).then(|| class_of_status(status));
     }
     CODES.iter().find(|(name, _)| *name == code).map(|(_, class)| *class)
 }

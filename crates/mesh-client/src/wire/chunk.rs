@@ -1,5 +1,6 @@
 //! One chunk of a stream: a typed path that borrows for the common shape, a lenient path for everything else.
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
@@ -45,8 +46,8 @@ pub struct ToolCallDelta<'a> {
 impl<'a> Chunk<'a> {
     /// Reads a chunk from its JSON text; `None` when the text is not a JSON object.
     pub fn parse(json: &'a str) -> Option<Chunk<'a>> {
-        if let Ok(typed) = serde_json::from_str::<Typed<'a>>(json) {
-            return Some(typed.into_chunk());
+        if let Ok(typed) = serde_json::from_str::<Object<Typed<'a>>>(json) {
+            return Some(typed.0.into_chunk());
         }
         let value: Value = match serde_json::from_str(json) {
             Ok(value) => value,
@@ -186,7 +187,7 @@ struct Typed<'a> {
     #[serde(borrow, default)]
     model: Option<Text<'a>>,
     #[serde(borrow, default)]
-    choices: Option<First<TypedChoice<'a>>>,
+    choices: Option<First<Object<TypedChoice<'a>>>>,
     #[serde(default)]
     usage: Option<Value>,
     #[serde(default)]
@@ -198,9 +199,9 @@ struct Typed<'a> {
 #[derive(serde::Deserialize)]
 struct TypedChoice<'a> {
     #[serde(borrow, default)]
-    delta: Option<TypedDelta<'a>>,
+    delta: Option<Object<TypedDelta<'a>>>,
     #[serde(borrow, default)]
-    message: Option<TypedDelta<'a>>,
+    message: Option<Object<TypedDelta<'a>>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
 }
@@ -216,9 +217,9 @@ struct TypedDelta<'a> {
     #[serde(borrow, default)]
     refusal: Option<Text<'a>>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<TypedCall<'a>>>,
+    tool_calls: Option<Vec<Object<TypedCall<'a>>>>,
     #[serde(borrow, default)]
-    function_call: Option<TypedFunction<'a>>,
+    function_call: Option<Object<TypedFunction<'a>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -228,7 +229,7 @@ struct TypedCall<'a> {
     #[serde(borrow, default)]
     id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    function: Option<TypedFunction<'a>>,
+    function: Option<Object<TypedFunction<'a>>>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -249,17 +250,18 @@ impl<'a> Typed<'a> {
             ..Chunk::default()
         };
         let Some(choice) = self.choices.and_then(|choices| choices.0) else { return chunk };
+        let choice = choice.0;
         chunk.finish_reason = choice.finish_reason.map(|reason| reason.0).filter(|reason| !reason.is_empty());
         chunk.is_message = choice.delta.is_none() && choice.message.is_some();
-        let delta = choice.delta.or(choice.message).unwrap_or_default();
+        let delta = choice.delta.or(choice.message).map(|delta| delta.0).unwrap_or_default();
         chunk.content = text(delta.content);
-        chunk.reasoning = match text(delta.reasoning_content) {
-            Cow::Borrowed("") => text(delta.reasoning),
-            reasoning => reasoning,
-        };
+        chunk.reasoning = text(delta.reasoning_content);
+        if chunk.reasoning.is_empty() {
+            chunk.reasoning = text(delta.reasoning);
+        }
         chunk.refusal = text(delta.refusal);
         if let Some(calls) = delta.tool_calls {
-            chunk.tool_calls = calls.into_iter().map(TypedCall::into_delta).collect();
+            chunk.tool_calls = calls.into_iter().map(|call| call.0.into_delta()).collect();
         }
         if let Some(function) = delta.function_call {
             chunk.tool_calls.push(TypedCall { index: None, id: None, function: Some(function) }.into_delta());
@@ -270,7 +272,7 @@ impl<'a> Typed<'a> {
 
 impl<'a> TypedCall<'a> {
     fn into_delta(self) -> ToolCallDelta<'a> {
-        let function = self.function.unwrap_or_default();
+        let function = self.function.map(|function| function.0).unwrap_or_default();
         ToolCallDelta {
             index: self.index,
             id: text(self.id),
@@ -284,8 +286,27 @@ fn text(text: Option<Text<'_>>) -> Cow<'_, str> {
     text.map(|text| text.0).unwrap_or_default()
 }
 
+/// A JSON object and nothing else: serde would read a list as a struct too, field by field.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct Reader<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Reader(std::marker::PhantomData))
+    }
+}
+
 /// A string that borrows from the JSON text unless it holds escapes. (`Option<Cow<str>>` would always copy.)
-struct Text<'a>(Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
