@@ -1,6 +1,7 @@
 //! The four permission modes, from asking about everything to asking only where a check raises a hand.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,59 +20,52 @@ pub enum PermissionMode {
     Bypass,
 }
 
-/// A word that names no mode.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown permission mode `{0}`; one of default, accept-edits, auto, bypass")]
-pub struct UnknownMode(pub String);
-
 impl PermissionMode {
-    /// Every mode, in the order of the cycle (seed 11.1).
-    pub const ALL: [PermissionMode; 4] = [Self::Default, Self::AcceptEdits, Self::Auto, Self::Bypass];
+    /// Every mode, in the order of the key that cycles through them (seed 11.1).
+    pub const ALL: [PermissionMode; 4] =
+        [PermissionMode::Default, PermissionMode::AcceptEdits, PermissionMode::Auto, PermissionMode::Bypass];
 
-    /// Returns the mode that a word names: canonical names and the aliases of seed 11.3, any case, blanks around it ignored.
+    /// Returns the mode that a person named; blanks around and case do not count.
     ///
-    /// ```
-    /// use mesh_safety::PermissionMode;
-    /// assert_eq!(PermissionMode::parse(" YOLO "), Some(PermissionMode::Bypass));
-    /// assert_eq!(PermissionMode::parse("accept edits"), None);
-    /// ```
-    pub fn parse(word: &str) -> Option<PermissionMode> {
-        match word.trim().to_lowercase().as_str() {
-            "default" | "ask" | "blank" => Some(Self::Default),
-            "accept-edits" | "accept_edits" | "edits" | "accept" => Some(Self::AcceptEdits),
-            "auto" => Some(Self::Auto),
-            "bypass" | "yolo" => Some(Self::Bypass),
+    /// The aliases are those of `/mode` (seed 11.3). `None` when no mode has this name.
+    pub fn parse(text: &str) -> Option<PermissionMode> {
+        match text.trim().to_lowercase().as_str() {
+            "default" | "ask" | "blank" => Some(PermissionMode::Default),
+            "accept-edits" | "accept_edits" | "edits" | "accept" => Some(PermissionMode::AcceptEdits),
+            "auto" => Some(PermissionMode::Auto),
+            "bypass" | "yolo" => Some(PermissionMode::Bypass),
             _ => None,
         }
     }
 
-    /// Returns the canonical name, as flags and files spell it.
-    pub fn name(self) -> &'static str {
+    /// Returns the name as it stands in settings and options.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Default => "default",
-            Self::AcceptEdits => "accept-edits",
-            Self::Auto => "auto",
-            Self::Bypass => "bypass",
+            PermissionMode::Default => "default",
+            PermissionMode::AcceptEdits => "accept-edits",
+            PermissionMode::Auto => "auto",
+            PermissionMode::Bypass => "bypass",
         }
     }
 
-    /// Returns what the status line shows (seed 11.4); empty in the default mode.
-    pub fn label(self) -> &'static str {
+    /// Returns what the status line shows; empty in the default mode (seed 11.4).
+    pub const fn label(self) -> &'static str {
         match self {
-            Self::Default => "",
-            Self::AcceptEdits => "accept edits on",
-            Self::Auto => "auto mode on",
-            Self::Bypass => "bypass permissions on",
+            PermissionMode::Default => "",
+            PermissionMode::AcceptEdits => "accept edits on",
+            PermissionMode::Auto => "auto mode on",
+            PermissionMode::Bypass => "bypass permissions on",
         }
     }
 
-    /// Returns the next mode of the cycle (seed 11.1).
-    pub fn next(self) -> PermissionMode {
+    /// Returns the mode after this one in the cycle.
+    #[must_use]
+    pub const fn next(self) -> PermissionMode {
         match self {
-            Self::Default => Self::AcceptEdits,
-            Self::AcceptEdits => Self::Auto,
-            Self::Auto => Self::Bypass,
-            Self::Bypass => Self::Default,
+            PermissionMode::Default => PermissionMode::AcceptEdits,
+            PermissionMode::AcceptEdits => PermissionMode::Auto,
+            PermissionMode::Auto => PermissionMode::Bypass,
+            PermissionMode::Bypass => PermissionMode::Default,
         }
     }
 }
@@ -85,51 +79,49 @@ impl fmt::Display for PermissionMode {
 impl FromStr for PermissionMode {
     type Err = UnknownMode;
 
-    fn from_str(word: &str) -> Result<PermissionMode, UnknownMode> {
-        PermissionMode::parse(word).ok_or_else(|| UnknownMode(word.trim().to_owned()))
+    fn from_str(text: &str) -> Result<PermissionMode, UnknownMode> {
+        PermissionMode::parse(text).ok_or_else(|| UnknownMode { name: text.to_owned() })
     }
+}
+
+/// No mode has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no permission mode is called `{name}`; there are default, accept-edits, auto and bypass")]
+pub struct UnknownMode {
+    /// What was written.
+    pub name: String,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::PermissionMode::{self, AcceptEdits, Auto, Bypass, Default};
+    use super::*;
 
     #[test]
-    fn words_name_modes() {
-        for (word, want) in [
-            ("default", Some(Default)),
-            ("ask", Some(Default)),
-            ("Blank", Some(Default)),
-            ("accept_edits", Some(AcceptEdits)),
-            (" edits\n", Some(AcceptEdits)),
-            ("AUTO", Some(Auto)),
-            ("yolo", Some(Bypass)),
+    fn aliases_name_their_mode() {
+        for (text, want) in [
+            ("default", Some(PermissionMode::Default)),
+            ("ask", Some(PermissionMode::Default)),
+            ("blank", Some(PermissionMode::Default)),
+            ("accept_edits", Some(PermissionMode::AcceptEdits)),
+            ("Accept-Edits", Some(PermissionMode::AcceptEdits)),
+            ("edits", Some(PermissionMode::AcceptEdits)),
+            (" Auto ", Some(PermissionMode::Auto)),
+            ("yolo", Some(PermissionMode::Bypass)),
+            ("accept edits", None),
             ("", None),
             ("plan", None),
         ] {
-            assert_eq!(PermissionMode::parse(word), want, "{word}");
+            assert_eq!(PermissionMode::parse(text), want, "{text}");
         }
     }
 
     #[test]
-    fn the_cycle_visits_every_mode_once() {
-        let mut mode = Default;
-        for want in PermissionMode::ALL {
-            assert_eq!(mode, want);
-            assert_eq!(want.name().parse(), Ok(want));
-            mode = mode.next();
-        }
-        assert_eq!(mode, Default);
-    }
-
-    #[test]
-    fn files_spell_modes_by_their_name() {
+    fn names_parse_back_and_the_cycle_closes() {
         for mode in PermissionMode::ALL {
-            assert_eq!(serde_json::to_string(&mode).unwrap(), format!("\"{mode}\""));
+            assert_eq!(mode.name().parse(), Ok(mode));
+            assert_eq!(mode.next().next().next().next(), mode);
         }
-        assert_eq!(
-            "plan".parse::<PermissionMode>().unwrap_err().to_string(),
-            "unknown permission mode `plan`; one of default, accept-edits, auto, bypass"
-        );
+        assert!("sudo".parse::<PermissionMode>().is_err());
+        assert_eq!(format!("{:>8}", PermissionMode::Auto), "    auto");
     }
 }
