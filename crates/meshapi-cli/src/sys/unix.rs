@@ -1,0 +1,128 @@
+//! POSIX: modes of files and folders, signals, terminal size.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::StopSignal;
+
+/// Variable that names the user's home.
+pub const HOME_VARIABLE: &str = "HOME";
+
+/// Mode of our files: the owner reads and writes.
+const PRIVATE_FILE: u32 = 0o600;
+/// Mode of our folders.
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// Makes `options` create a file that only its owner can read, from its first moment.
+pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(PRIVATE_FILE)
+}
+
+/// Takes from an open file of ours what others may do with it, whatever the umask was.
+///
+/// # Errors
+/// The file belongs to someone else.
+pub fn tighten_file(file: &File) -> io::Result<()> {
+    if file.metadata()?.permissions().mode() & 0o7777 == PRIVATE_FILE {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(PRIVATE_FILE))
+}
+
+/// Makes `folder` if it is not there, and takes from it what others may do.
+///
+/// # Errors
+/// It cannot be made, or what stands there is not a folder.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() => {
+            if found.permissions().mode() & 0o7777 == PRIVATE_FOLDER {
+                return Ok(());
+            }
+        }
+        Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(_) => DirBuilder::new().mode(PRIVATE_FOLDER).create(folder)?,
+    }
+    // Best effort for a folder that was there: on some shared disks modes cannot change.
+    std::fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER)).or(Ok(()))
+}
+
+/// Makes the entries of `folder` durable, so that a rename survives a loss of power.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Columns of the terminal behind standard output; `None` if there is none.
+pub fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// The signals that ask the process to stop, watched from the moment this is made.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    /// Begins to watch. From here on the signals no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub fn watch() -> io::Result<StopSignals> {
+        Ok(StopSignals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a signal that comes while no one waits is given to the next call.
+    pub async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.hangup.recv() => StopSignal::Hangup,
+        }
+    }
+}
+
+/// Permission bits of a file or folder, for tests and `meshapi doctor`.
+///
+/// # Errors
+/// It is not there.
+pub fn mode(path: &Path) -> io::Result<Option<u32>> {
+    Ok(Some(std::fs::metadata(path)?.permissions().mode() & 0o7777))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_become_private() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("f");
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder).unwrap(), Some(0o700));
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder).unwrap(), Some(0o700));
+        std::fs::write(top.path().join("x"), "").unwrap();
+        assert!(private_folder(&top.path().join("x")).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! Windows: a profile is private by its access list, so files need no modes here.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::Path,
+};
+
+use tokio::signal::windows::{CtrlC, CtrlClose, CtrlShutdown, ctrl_c, ctrl_close, ctrl_shutdown};
+
+use super::StopSignal;
+
+/// Variable that names the user's home.
+pub const HOME_VARIABLE: &str = "USERPROFILE";
+
+/// Leaves `options` as they are: the profile folder's access list is inherited.
+pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Does nothing: see [`private`].
+///
+/// # Errors
+/// None.
+pub fn tighten_file(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes `folder` if it is not there.
+///
+/// # Errors
+/// It cannot be made, or what stands there is not a folder.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Err(_) => std::fs::create_dir(folder),
+    }
+}
+
+/// Does nothing: a folder cannot be synced here, and a rename is journalled.
+///
+/// # Errors
+/// None.
+pub fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Columns of the terminal: not known without calls into the system.
+pub fn terminal_columns() -> Option<usize> {
+    None
+}
+
+/// The signals that ask the process to stop, watched from the moment this is made.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: CtrlC,
+    closed: CtrlClose,
+    shutdown: CtrlShutdown,
+}
+
+impl StopSignals {
+    /// Begins to watch. From here on Ctrl-C no longer ends the process by itself.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub fn watch() -> io::Result<StopSignals> {
+        Ok(StopSignals { interrupt: ctrl_c()?, closed: ctrl_close()?, shutdown: ctrl_shutdown()? })
+    }
+
+    /// The next signal.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a signal that comes while no one waits is given to the next call.
+    pub async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.closed.recv() => StopSignal::Hangup,
+            _ = self.shutdown.recv() => StopSignal::Terminate,
+        }
+    }
+}
+
+/// Permission bits: there are none.
+///
+/// # Errors
+/// It is not there.
+pub fn mode(path: &Path) -> io::Result<Option<u32>> {
+    std::fs::metadata(path)?;
+    Ok(None)
+}
