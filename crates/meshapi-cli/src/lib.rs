@@ -1,1 +1,23 @@
-//! cli
+//! The `meshapi` command: a person's way to the agent.
+//!
+//! - [`cli`]: every flag and command
+//! - [`commands`]: one file a command, and their common start
+//! - [`config`]: settings and key, shared with the Python releases
+//! - [`exit`]: errors to a line, a hint and an exit code
+//! - [`ui`]: what is shown, as values; `ui/json.rs` for programs
+//! - [`log`]: the trace behind `MESHAPI_LOG`
+//! - [`sys`]: what differs by platform
+//!
+//! ```
+//! let cli = meshapi_cli::cli::parse(["meshapi", "-p", "hello"].map(Into::into)).expect("these flags exist");
+//! assert_eq!(cli.headless.prompts(), meshapi_cli::cli::Prompts::Argument("hello".into()));
+//! ```
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod exit;
+pub mod log;
+pub mod secret;
+pub mod sys;
+pub mod ui;
+pub mod wiring;

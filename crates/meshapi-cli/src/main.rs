@@ -1,1 +1,45 @@
-fn main() {}
+//! Parse, dispatch, exit code.
+
+use std::{
+    io::{IsTerminal, Write, stderr, stdout},
+    process::ExitCode,
+};
+
+use meshapi_cli::{
+    cli::{self, Cli, Command, Stop},
+    commands,
+    config::Environment,
+    exit::{Exit, Failure},
+    ui::theme::Theme,
+};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(cli) => run(&cli),
+        Err(stop) => tell(&stop),
+    }
+    .into()
+}
+
+fn run(cli: &Cli) -> Exit {
+    let env = Environment::of_process();
+    let theme = Theme::detect(&env.terminal, stderr().is_terminal());
+    dispatch(cli, &env, theme).unwrap_or_else(|failure| failure.show(&mut stderr(), theme))
+}
+
+fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> {
+    match &cli.command {
+        None => commands::exec::run(cli, env, theme),
+        Some(Command::Demo(demo)) => commands::demo::run(*demo, theme),
+    }
+}
+
+/// Prints help, version or a complaint. That nobody reads it is no failure.
+fn tell(stop: &Stop) -> Exit {
+    let _ = if stop.is_error {
+        stderr().write_all(stop.text.as_bytes())
+    } else {
+        stdout().write_all(stop.text.as_bytes())
+    };
+    stop.exit
+}

@@ -1,0 +1,307 @@
+//! Every flag and command, with its help. Parsing touches no file and no network.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use mesh_safety::PermissionMode;
+
+use crate::{config::Overrides, exit::Exit, ui::text};
+
+/// An agentic coding CLI for the terminal, for the Mesh API.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "meshapi", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do; without it and without `-p`, each line of a piped input is one prompt of one session.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// A headless run.
+    #[command(flatten)]
+    pub headless: Headless,
+
+    /// Settings of this run.
+    #[command(flatten)]
+    pub settings: RunSettings,
+}
+
+/// The commands beside a run.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Show a whole turn offline: no key, no network, no questions
+    Demo(Demo),
+}
+
+/// `meshapi demo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Demo {
+    /// Do not pause for reading
+    #[arg(long)]
+    pub fast: bool,
+}
+
+/// What makes a run headless, and how it talks.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Headless {
+    /// Run this prompt and end; `-` takes all of standard input as the prompt
+    #[arg(
+        short = 'p',
+        long = "prompt",
+        visible_alias = "print",
+        value_name = "PROMPT",
+        allow_hyphen_values = true
+    )]
+    pub prompt: Option<String>,
+
+    /// What standard output carries
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub output_format: OutputFormat,
+
+    /// Also send each piece of text as it arrives (with stream-json)
+    #[arg(long)]
+    pub include_partial_messages: bool,
+
+    /// Accepted so that scripts written for other agents run; changes nothing
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+/// Settings that hold for this run only and are never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RunSettings {
+    /// Model for this run
+    #[arg(long, value_name = "ID", value_parser = filled)]
+    pub model: Option<String>,
+
+    /// How much runs without a question; headless, what would ask is refused
+    #[arg(long, value_name = "MODE", default_value = "default", value_parser = modes())]
+    pub mode: PermissionMode,
+
+    /// What the gateway should prefer among providers
+    #[arg(long, value_enum, value_name = "ROUTE")]
+    pub route: Option<Route>,
+
+    /// Pause a turn after this many requests; the work so far is kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_hops: Option<u32>,
+}
+
+/// What standard output carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// The model's text as it arrives; progress goes to standard error
+    #[default]
+    Text,
+    /// One JSON object at the end
+    Json,
+    /// One JSON event per line
+    StreamJson,
+}
+
+/// What the gateway should prefer. Seed 1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Route {
+    /// The lowest price
+    Cheapest,
+    /// The quickest answer
+    Fastest,
+    /// Between the two
+    Balanced,
+}
+
+/// Where the prompts of a run come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// One prompt, given as an argument. Standard input is never read.
+    Argument(String),
+    /// One prompt: all of standard input.
+    Stdin,
+    /// No prompt was given: lines of a piped standard input, or a person at a terminal.
+    Lines,
+}
+
+/// Parsing ended the program: help, version, or wrong usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// What is to be printed, its line feed included.
+    pub text: String,
+    /// It belongs on standard error.
+    pub is_error: bool,
+    /// How the process ends.
+    pub exit: Exit,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  ok
+  1  model or gateway error, or no key
+  2  wrong usage or settings
+  3  the turn ended, but a call was refused for want of approval
+  4  hop or budget limit
+  130  interrupted
+
+Environment:
+  MESHAPI_API_KEY    key; else the one in ~/.meshapi/credentials
+  MESHAPI_BASE_URL   address of the gateway, for this run
+  MESHAPI_THEME      light or dark; NO_COLOR turns colours off
+  MESHAPI_LOG        file for a trace; MESHAPI_LOG_LEVEL such as info,mesh_client=trace";
+
+/// Reads the command line; `arguments` begins with the program's name.
+///
+/// # Errors
+/// Help, version or wrong usage, as the text to print. What it repeats of the arguments holds no control characters.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|error| {
+        // The arguments are repeated in the message: read them again without what acts on a terminal.
+        let clean = arguments.iter().map(|argument| clean(argument));
+        let error = Cli::try_parse_from(clean).err().unwrap_or(error);
+        let is_error = error.use_stderr();
+        let text = text::sanitize(&error.render().to_string()).into_owned();
+        Stop { text, is_error, exit: if is_error { Exit::Usage } else { Exit::Ok } }
+    })
+}
+
+impl Headless {
+    /// Where the prompts come from.
+    pub fn prompts(&self) -> Prompts {
+        match self.prompt.as_deref() {
+            None => Prompts::Lines,
+            Some("-") => Prompts::Stdin,
+            Some(prompt) => Prompts::Argument(prompt.to_owned()),
+        }
+    }
+}
+
+impl RunSettings {
+    /// The part that stands before the stored settings.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            model: self.model.clone(),
+            route: self.route.map(|route| route.as_str().to_owned()),
+            max_hops: self.max_hops,
+        }
+    }
+}
+
+impl Route {
+    /// The word that is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Route::Cheapest => "cheapest",
+            Route::Fastest => "fastest",
+            Route::Balanced => "balanced",
+        }
+    }
+}
+
+/// The modes under their full names; the short ones are for the prompt. Seed 1.4.
+const MODES: [(&str, PermissionMode); 4] = [
+    ("default", PermissionMode::Default),
+    ("accept-edits", PermissionMode::AcceptEdits),
+    ("auto", PermissionMode::Auto),
+    ("bypass", PermissionMode::Bypass),
+];
+
+/// The name of a mode as on the command line. Never empty (D-9).
+pub fn mode_name(mode: PermissionMode) -> &'static str {
+    MODES.iter().find(|(_, known)| *known == mode).map_or("default", |(name, _)| name)
+}
+
+fn modes() -> impl TypedValueParser<Value = PermissionMode> {
+    PossibleValuesParser::new(MODES.map(|(name, _)| name)).map(|name| {
+        MODES.iter().find(|(known, _)| *known == name).map_or_else(PermissionMode::default, |(_, m)| *m)
+    })
+}
+
+fn filled(text: &str) -> Result<String, &'static str> {
+    match text.trim() {
+        "" => Err("it is empty"),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn clean(argument: &OsStr) -> OsString {
+    text::one_line(&argument.to_string_lossy()).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Cli, Stop> {
+        parse(std::iter::once("meshapi").chain(arguments.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        let text = |arguments: &[&str]| read(arguments).expect_err("help ends the program").text;
+        insta::assert_snapshot!("help", Cli::command().term_width(100).render_long_help().to_string());
+        insta::assert_snapshot!("help_demo", text(&["demo", "--help"]));
+        let stop = read(&["--version"]).unwrap_err();
+        assert_eq!(stop.text, format!("meshapi {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!((stop.exit, stop.is_error), (Exit::Ok, false));
+    }
+
+    #[test]
+    fn a_headless_run() {
+        let arguments =
+            ["-p", "fix it", "--output-format", "stream-json", "--verbose", "--mode", "accept-edits"];
+        let cli = read(&arguments).unwrap();
+        assert_eq!(cli.headless.prompts(), Prompts::Argument("fix it".into()));
+        assert_eq!(cli.headless.output_format, OutputFormat::StreamJson);
+        assert_eq!(cli.settings.mode, PermissionMode::AcceptEdits);
+        assert_eq!(read(&["-p", "-"]).unwrap().headless.prompts(), Prompts::Stdin);
+        assert_eq!(
+            read(&["-p", "--help me"]).unwrap().headless.prompts(),
+            Prompts::Argument("--help me".into())
+        );
+        assert_eq!(read(&[]).unwrap().headless.prompts(), Prompts::Lines);
+    }
+
+    #[test]
+    fn settings_of_the_run() {
+        let cli = read(&["--model", " a/b ", "--route", "fastest", "--max-hops", "3"]).unwrap();
+        let want = Overrides { model: Some("a/b".into()), route: Some("fastest".into()), max_hops: Some(3) };
+        assert_eq!(cli.settings.overrides(), want);
+        assert_eq!(read(&[]).unwrap().settings.overrides(), Overrides::default());
+        assert_eq!(read(&["demo", "--fast"]).unwrap().command, Some(Command::Demo(Demo { fast: true })));
+        for (name, mode) in MODES {
+            assert_eq!(read(&["--mode", name]).unwrap().settings.mode, mode);
+            assert_eq!(mode_name(mode), name);
+        }
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_2_and_repeats_no_control_characters() {
+        let rows: [&[&str]; 9] = [
+            &["--mode", "yolo"],
+            &["--mode", "\u{1b}[31mred\u{202e}"],
+            &["--route", "default"],
+            &["--route"],
+            &["--max-hops", "0"],
+            &["--model", " "],
+            &["--output-format", "xml"],
+            &["--nope\u{7}"],
+            &["stray\u{1b}]0;title\u{7}"],
+        ];
+        let mut shown = String::new();
+        for row in rows {
+            let stop = read(row).expect_err("wrong usage");
+            assert_eq!((stop.exit, stop.is_error), (Exit::Usage, true), "{row:?}");
+            assert!(!stop.text.chars().any(|c| c.is_control() && c != '\n'), "{:?}", stop.text);
+            shown.push_str(stop.text.lines().next().unwrap_or_default());
+            shown.push('\n');
+        }
+        insta::assert_snapshot!(shown);
+    }
+}
