@@ -4,7 +4,8 @@ use mesh_mailbox::{MailboxError, PeerName, Registry};
 use serde_json::{Value, json};
 
 fn rows(text: &str) -> Vec<Value> {
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect();
     assert!(!rows.is_empty());
     rows
 }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 /// The rows of a fixture, packed strings expanded.
 fn rows(text: &str) -> Vec<Value> {
-    let rows: Vec<Value> = text.lines().map(|line| expand(serde_json::from_str(line).unwrap())).collect();
+    let rows: Vec<Value> =
+        text.lines().map(|line| expand(serde_json::from_str(line).expect("a row is JSON"))).collect();
     assert!(!rows.is_empty());
     rows
 }
@@ -23,7 +24,8 @@ fn expand(value: Value) -> Value {
 }
 
 fn repeated(piece: &Value) -> String {
-    piece[0].as_str().unwrap().repeat(piece[1].as_u64().unwrap() as usize)
+    let count = piece[1].as_u64().expect("a count is a number");
+    piece[0].as_str().expect("a piece is text").repeat(count as usize)
 }
 
 fn dialect(row: &Value) -> Dialect {
