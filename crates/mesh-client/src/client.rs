@@ -266,9 +266,9 @@ fn now_epoch() -> f64 {
 /// Turns a failure of carrying bytes into the crate's error.
 pub(crate) fn network(error: HttpError, request_id: Option<String>) -> ClientError {
     let kind = match &error {
-        HttpError::Connect { source: ConnectFailure::Tls(_) | ConnectFailure::Certificates { .. }, .. } => {
-            NetworkKind::Tls
-        }
+        HttpError::Connect {
+            source: ConnectFailure::Tls(_) | ConnectFailure::Certificates { .. }, ..
+        } => NetworkKind::Tls,
         HttpError::Connect { .. } | HttpError::Timeout { phase: Phase::Connect, .. } => NetworkKind::Connect,
         HttpError::Timeout { .. } => NetworkKind::Timeout,
         HttpError::Closed { .. } | HttpError::Reset { .. } => NetworkKind::Reset,

@@ -245,11 +245,8 @@ fn assemble(
 
 /// Hands on a whole completion as the deltas that a stream would have brought.
 pub(crate) fn hand_on(whole: &Completion, sink: &mut (dyn FnMut(Delta<'_>) + Send)) {
-    let parts = [
-        (Kind::Reasoning, &whole.reasoning),
-        (Kind::Text, &whole.text),
-        (Kind::Refusal, &whole.refusal),
-    ];
+    let parts =
+        [(Kind::Reasoning, &whole.reasoning), (Kind::Text, &whole.text), (Kind::Refusal, &whole.refusal)];
     for (kind, text) in parts {
         if !text.is_empty() {
             sink(kind.delta(text));

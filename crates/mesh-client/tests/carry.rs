@@ -137,8 +137,7 @@ async fn certificates_for_another_name_are_refused() {
 async fn https_goes_through_a_tunnel_of_the_proxy() {
     let port = tls_server(&["h2", "http/1.1"], Arc::default()).await;
     let (proxy, mut heads) = tunnel_proxy(port).await;
-    let fixed =
-        Proxy::Fixed { address: format!("http://user:pw@127.0.0.1:{proxy}"), except: String::new() };
+    let fixed = Proxy::Fixed { address: format!("http://user:pw@127.0.0.1:{proxy}"), except: String::new() };
     let client = HttpClient::builder().proxy(fixed).certificates(fixture("cert.pem")).build();
     assert_eq!(get(&client, "https://gateway.test/").await.unwrap(), "HTTP/2.0");
     assert_eq!(get(&client, "https://gateway.test/").await.unwrap(), "HTTP/2.0");
@@ -235,9 +234,8 @@ async fn a_server_lets_running_requests_end() {
     };
     let stop_signal = async { drop(stopped.await) };
     let server = tokio::spawn(serve(listener, ServerOptions::default(), stop_signal, handler));
-    let running = tokio::spawn(async move {
-        get(&HttpClient::builder().build(), &format!("http://{address}/")).await
-    });
+    let running =
+        tokio::spawn(async move { get(&HttpClient::builder().build(), &format!("http://{address}/")).await });
     assert_eq!(arrivals.recv().await, Some(1));
     stop.send(()).unwrap();
     // The listener is gone while the request still runs.
@@ -269,7 +267,8 @@ async fn a_server_bounds_what_it_reads() {
         sender.send("01234").await;
     }
     drop(sender);
-    let rows = [(Body::from("0123456789"), "10 bytes"), (Body::from("0123456789x"), refused), (chunked, refused)];
+    let rows =
+        [(Body::from("0123456789"), "10 bytes"), (Body::from("0123456789x"), refused), (chunked, refused)];
     for (body, wanted) in rows {
         let request = Request::post(format!("http://{address}/")).body(body).unwrap();
         let answer = client.send(request).await.unwrap().into_body().collect(100).await.unwrap();

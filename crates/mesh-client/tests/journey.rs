@@ -389,7 +389,8 @@ async fn a_refused_field_is_left_out_and_a_large_limit_lowered() {
 
 #[tokio::test]
 async fn odd_chunks_are_counted_and_passed_over() {
-    let mut reply = Reply::stream().text("before ").data("{\"id\":\"x\",\"choices\":[{\"ind").data("not json");
+    let mut reply =
+        Reply::stream().text("before ").data("{\"id\":\"x\",\"choices\":[{\"ind").data("not json");
     for odd in ["null", "[]", "3", "\"s\"", "{\"choices\":null}", "{\"choices\":[{\"delta\":null}]}"] {
         reply = reply.data(odd);
     }
@@ -471,7 +472,10 @@ async fn silence_ends_an_attempt() {
             StreamEvent::Text("partial ") => tokio::time::pause(),
             StreamEvent::Retry { error, .. } => {
                 tokio::time::resume();
-                assert!(matches!(error, ClientError::Network { kind: NetworkKind::Timeout, .. }), "{error:?}");
+                assert!(
+                    matches!(error, ClientError::Network { kind: NetworkKind::Timeout, .. }),
+                    "{error:?}"
+                );
                 assert!(error.to_string().contains("120 s"), "{error}");
             }
             _ => {}
@@ -490,8 +494,7 @@ async fn a_missing_first_byte_ends_an_attempt() {
     let script = Script::in_order([good().behind(&gate), good()]);
     let gateway = ScriptedGateway::start(script).await.unwrap();
     let deadlines = Deadlines { first_byte: Some(Duration::from_millis(100)), ..Deadlines::default() };
-    let client =
-        MeshClient::builder(gateway.base_url(), "k".parse().unwrap()).deadlines(deadlines).build();
+    let client = MeshClient::builder(gateway.base_url(), "k".parse().unwrap()).deadlines(deadlines).build();
     let (events, completion) = run(&client, &request("Hi"), &quick()).await;
     assert_eq!(completion.unwrap().text, "All is well");
     assert_eq!(events[0], "retry 2/5 network shown=false");

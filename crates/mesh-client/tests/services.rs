@@ -72,8 +72,7 @@ async fn usage_events_price_requests() {
     assert_eq!((second.request_id.as_str(), second.cost, rows[2].cost), ("req_2", Some(Usd(0.0005)), None));
     let body: Value = server.received_requests().await.unwrap()[0].body_json().unwrap();
     assert_eq!(body, json!({"org_id": "", "since": "2026-08-19T10:00:00Z", "limit": 200}));
-    let sums =
-        [(&["req_1", "req_2"][..], Some(0.0015)), (&["req_3"], None), (&["req_9"], None), (&[], None)];
+    let sums = [(&["req_1", "req_2"][..], Some(0.0015)), (&["req_3"], None), (&["req_9"], None), (&[], None)];
     for (ids, wanted) in sums {
         let (_server, client) = serve("POST", "/v1/usage/events", ok(events.clone())).await;
         assert_eq!(client.billed(ids, since).await.unwrap(), wanted.map(Usd), "{ids:?}");

@@ -482,7 +482,7 @@ impl From<StreamReply> for Reply {
             steps,
             headless: false,
             gate: None,
-            whole: Some(whole).filter(|_| !is_faulty),
+            whole: (!is_faulty).then_some(whole),
             has_own_id: false,
         }
     }
