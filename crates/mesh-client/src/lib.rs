@@ -22,7 +22,8 @@ pub use complete::{EventSink, StreamEvent};
 pub use endpoint::{ApiKey, ApiKeyError, BaseUrl, BaseUrlError, DEFAULT_BASE_URL};
 #[cfg(feature = "chat")]
 pub use services::{
-    Balance, SearchDepth, SearchResult, SearchResults, UsageEvent, WEB_SEARCH_PRICE, WEB_SEARCH_TIMEOUT, WebSearch,
+    Balance, SearchDepth, SearchResult, SearchResults, UsageEvent, WEB_SEARCH_PRICE, WEB_SEARCH_TIMEOUT,
+    WebSearch,
 };
 #[cfg(feature = "chat")]
 pub use stream::CompletionStream;

@@ -1,4 +1,5 @@
 //! The HTTP part alone: TLS, HTTP/2, proxies, the server loop. Everything on loopback.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,5 @@
 //! Exact bytes by the scripted gateway: every framing, cut anywhere, reads as its body says.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use std::time::Duration;
 
 use mesh_client::scripted::{Framing, Reply, Script, ScriptedGateway};

@@ -1,4 +1,5 @@
 //! Requests and answers over a scripted gateway: what the caller sees, what the gateway saw.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! Whole bodies: the gateway's services and non-streaming completions, against wiremock.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use std::time::Duration;
 
 use mesh_client::{
