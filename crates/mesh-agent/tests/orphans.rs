@@ -1,5 +1,6 @@
 //! Daemons that leave their tree altogether. A binary of its own: taking in orphans holds for the whole process.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod processes;
 
@@ -66,7 +67,8 @@ async fn a_daemon_that_serves_outlives_later_commands_and_ends_with_the_servers(
     assert!(adopt_orphans());
     let folder = tempfile::tempdir().unwrap();
     let servers = Servers::default();
-    let command = format!("(setsid sh -c 'echo $$ > daemon; sleep 0.5; exec {}' >/dev/null 2>&1 &)", server());
+    let command =
+        format!("(setsid sh -c 'echo $$ > daemon; sleep 0.5; exec {}' >/dev/null 2>&1 &)", server());
     let arguments = args(json!({"command": command, "port": free_port()}));
     let output = StartServer::new(servers.clone()).run(&arguments, &context(folder.path())).await;
     assert!(!output.is_error, "{}", output.text);

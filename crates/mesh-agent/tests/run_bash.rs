@@ -1,5 +1,6 @@
 //! Commands through the `run_bash` tool: what comes back, and that nothing stays behind.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod processes;
 
@@ -40,6 +41,10 @@ async fn results_end_with_the_exit_code() {
         ("true", 0, "\n[exit 0]"),
         ("exit 3", 3, "\n[exit 3]"),
         ("sh -c 'exit 200'", 200, "\n[exit 200]"),
+        ("cat", 0, "\n[exit 0]"),
+        ("cd d 2>/dev/null || mkdir d && cd d && pwd | wc -l | tr -d ' '", 0, "1\n\n[exit 0]"),
+        ("export A=1; echo $A", 0, "1\n\n[exit 0]"),
+        ("printf ''", 0, "\n[exit 0]"),
         ("kill -9 $$", -9, "\n[exit -9]"),
         ("kill -TERM $$", -15, "\n[exit -15]"),
         ("  ", 0, "\n[exit 0]"),
@@ -69,7 +74,11 @@ async fn both_outputs_come_in_the_order_in_which_they_were_written() {
 async fn a_missing_command_is_refused() {
     for arguments in [json!({}), json!({"command": ""}), json!({"command": null}), json!({"command": 7})] {
         let output = call(arguments.clone(), &context(Path::new("/"))).await;
-        assert!(output.is_error && output.text.contains("requires a `command`"), "{arguments}: {}", output.text);
+        assert!(
+            output.is_error && output.text.contains("requires a `command`"),
+            "{arguments}: {}",
+            output.text
+        );
     }
 }
 
@@ -82,7 +91,8 @@ async fn a_missing_folder_is_said() {
 #[tokio::test]
 async fn it_runs_in_the_folder_without_a_terminal_in_its_own_session() {
     let folder = tempfile::tempdir().unwrap();
-    let command = "pwd; (: </dev/tty) 2>/dev/null || echo no terminal; cut -d' ' -f5,6 /proc/$$/stat; echo $$";
+    let command =
+        "pwd; (: </dev/tty) 2>/dev/null || echo no terminal; cut -d' ' -f5,6 /proc/$$/stat; echo $$";
     let output = sh_in(folder.path(), command).await;
     let lines: Vec<&str> = output.text.lines().collect();
     assert_eq!(Path::new(lines[0]), folder.path().canonicalize().unwrap());
@@ -123,7 +133,10 @@ fn the_time_limit_is_kept_between_its_bounds() {
         let arguments = args(json!({"command": "x", "timeout": timeout}));
         assert_eq!(RunBash::new().limit(&arguments), Duration::from_secs(seconds), "{timeout}");
     }
-    assert_eq!(RunBash::with_default_limit(Duration::from_secs(9)).limit(&args(json!({}))), Duration::from_secs(9));
+    assert_eq!(
+        RunBash::with_default_limit(Duration::from_secs(9)).limit(&args(json!({}))),
+        Duration::from_secs(9)
+    );
 }
 
 #[tokio::test]
@@ -167,7 +180,8 @@ async fn a_background_child_that_holds_the_output_ends_with_its_shell() {
 async fn a_background_child_in_a_session_of_its_own_ends_with_its_shell() {
     let folder = tempfile::tempdir().unwrap();
     // It has left session, group and family; what it still has is the pipe.
-    let command = "(setsid sh -c 'echo $$ > apart; exec sleep 300' &) ; while ! [ -s apart ]; do sleep 0.01; done";
+    let command =
+        "(setsid sh -c 'echo $$ > apart; exec sleep 300' &) ; while ! [ -s apart ]; do sleep 0.01; done";
     let output = sh_in(folder.path(), command).await;
     assert!(output.text.contains("background processes were killed"), "{}", output.text);
     dies(pid_in(&folder.path().join("apart")));
@@ -192,7 +206,8 @@ async fn dropping_the_call_ends_everything() {
     let mut running = tool.run(&arguments, &ctx);
     let pids = {
         let names = ["shell", "child", "apart"].map(|name| folder.path().join(name));
-        let all_run = || names.iter().all(|name| std::fs::read_to_string(name).is_ok_and(|text| text.ends_with('\n')));
+        let all_run =
+            || names.iter().all(|name| std::fs::read_to_string(name).is_ok_and(|text| text.ends_with('\n')));
         while !all_run() {
             let _ = tokio::time::timeout(Duration::from_millis(5), &mut running).await;
         }
@@ -209,7 +224,10 @@ async fn dropping_the_call_ends_everything() {
 fn summaries_and_actions_say_what_will_run() {
     let tool = RunBash::new();
     assert_eq!(tool.summary(&args(json!({"command": "ls -l"}))), "run_bash: ls -l");
-    assert_eq!(tool.summary(&args(json!({"command": "é".repeat(201)}))), format!("run_bash: {}…", "é".repeat(200)));
+    assert_eq!(
+        tool.summary(&args(json!({"command": "é".repeat(201)}))),
+        format!("run_bash: {}…", "é".repeat(200))
+    );
     assert_eq!(tool.summary(&args(json!({}))), "run_bash: ");
     let action = tool.action(&args(json!({"command": "ls"})), &context(Path::new("/")));
     assert_eq!(format!("{action:?}"), r#"Run { command: "ls" }"#);

@@ -1,5 +1,6 @@
 //! Servers through the `start_server` tool. The server is this test binary, started with a port to listen on.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod processes;
 
@@ -30,7 +31,9 @@ async fn start(servers: &Servers, folder: &Path, arguments: Value) -> ToolOutput
 }
 
 fn records(folder: &Path) -> Vec<ServerRecord> {
-    std::fs::read(folder.join("servers.json")).map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default()
+    std::fs::read(folder.join("servers.json"))
+        .map(|bytes| serde_json::from_slice(&bytes).unwrap())
+        .unwrap_or_default()
 }
 
 #[tokio::test]
@@ -94,7 +97,8 @@ async fn a_server_that_never_answers_is_killed() {
     let servers = Servers::default();
     let port = free_port();
     let command = "echo $$ > pid; echo still thinking; sleep 300 & sleep 300";
-    let output = start(&servers, folder.path(), json!({"command": command, "port": port, "wait_seconds": 1})).await;
+    let output =
+        start(&servers, folder.path(), json!({"command": command, "port": port, "wait_seconds": 1})).await;
     let head = format!("Error: timed out after 1s: nothing answered on port {port}");
     assert!(output.is_error && output.text.starts_with(&head), "{}", output.text);
     assert!(output.text.contains("killed") && output.text.ends_with("still thinking"), "{}", output.text);
@@ -132,7 +136,8 @@ async fn a_busy_port_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = other.local_addr().unwrap().port();
-    let output = start(&Servers::default(), folder.path(), json!({"command": "touch started", "port": port})).await;
+    let output =
+        start(&Servers::default(), folder.path(), json!({"command": "touch started", "port": port})).await;
     assert!(output.is_error && output.text.contains("in use by another program"), "{}", output.text);
     assert!(!folder.path().join("started").exists());
 }
@@ -224,7 +229,9 @@ fn left_behind(folder: &Path) -> i32 {
     let script = "setsid sh -c 'echo $$ > left; exec sleep 300' >/dev/null 2>&1 &";
     std::process::Command::new("sh").args(["-c", script]).current_dir(folder).status().unwrap();
     let pid = pid_in(&folder.join("left"));
-    until("the program", || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n"));
+    until("the program", || {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    });
     pid
 }
 
@@ -279,10 +286,10 @@ async fn rows_of_another_run_that_goes_on_are_left_alone() {
     start(&servers, folder.path(), json!({"command": server(), "port": free_port()})).await;
     assert_eq!(records(folder.path()).len(), 2);
     servers.kill_all().await;
-    assert_eq!(records(folder.path()), [row.clone()]);
+    assert_eq!(records(folder.path()), std::slice::from_ref(&row));
     owner.kill().unwrap();
     owner.wait().unwrap();
-    assert_eq!(servers.previous_survivors(), [row.clone()], "its run is over");
+    assert_eq!(servers.previous_survivors(), std::slice::from_ref(&row), "its run is over");
     assert_eq!(servers.kill_survivors(&[row]).await, 1);
     dies(pid);
 }

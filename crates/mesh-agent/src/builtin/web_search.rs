@@ -21,6 +21,9 @@ const TOTAL_CHARS: usize = 8_000;
 /// Characters of a title or an address: more is no title.
 const LINE_CHARS: usize = 300;
 
+/// Longest query that the gateway takes, in characters. From the wire's page on `/web/search`.
+const QUERY_CHARS: usize = 2_000;
+
 /// Characters of the query in its summary, as for a command (seed 10.4).
 const SUMMARY_CHARS: usize = 200;
 
@@ -100,6 +103,7 @@ impl WebSearchTool {
 
     async fn execute(&self, args: &Args) -> ToolOutput {
         let query = query(args).trim();
+        let query = query.char_indices().nth(QUERY_CHARS).map_or(query, |(end, _)| &query[..end]);
         if query.is_empty() {
             return ToolOutput::error("web_search requires a `query` argument.");
         }
@@ -170,6 +174,9 @@ impl Tool for WebSearchTool {
 
 #[cfg(test)]
 mod tests {
+    use mesh_client::scripted::{Reply, Script, ScriptedGateway};
+    use serde_json::json;
+
     use super::*;
 
     fn hit(title: &str, url: &str, snippet: &str) -> SearchHit {
@@ -241,5 +248,23 @@ mod tests {
         assert!(failed && blank.contains("requires a `query`"), "{blank}");
         let (failed, none) = text(ask(Answers(Ok(vec![])), "x").await);
         assert!(!failed && none.starts_with("No results"), "{none}");
+    }
+
+    #[tokio::test]
+    async fn the_gateways_client_searches() {
+        let script = Script::new(|_| Reply::completion("")).route("/web/search", |request| {
+            match request.json["query"].as_str() {
+                Some("rust") => Reply::json(
+                    json!({"results": [{"title": "Rust", "url": "https://rust.test/", "content": "Safe"}]}),
+                ),
+                _ => Reply::error(404, "not_found", "no such route"),
+            }
+        });
+        let gateway = ScriptedGateway::start(script).await.unwrap();
+        let client = MeshClient::builder(gateway.base_url(), "rsk_test".parse().unwrap()).build();
+        let output = ask(client.clone(), "rust").await;
+        assert!(output.text.ends_with("1. Rust\nhttps://rust.test/\nSafe"), "{}", output.text);
+        let output = ask(client, "anything else").await;
+        assert!(output.is_error && output.text.contains("not supported by this gateway"), "{}", output.text);
     }
 }
