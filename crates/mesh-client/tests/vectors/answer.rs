@@ -63,9 +63,8 @@ fn feed(decoder: &mut Decoder, assembler: &mut Assembler, seen: &mut String, pie
 fn finished(completion: &Completion, error: Option<&ClientError>, status: u16) -> Value {
     // To the records an answer that says nothing, but came to its end, is no error.
     let has_ended = completion.done || completion.finish_reason.is_some() || completion.malformed > 0;
-    let error = error.filter(|error| {
-        !has_ended || !matches!(error.kind(), ErrorKind::Empty | ErrorKind::Malformed)
-    });
+    let error =
+        error.filter(|error| !has_ended || !matches!(error.kind(), ErrorKind::Empty | ErrorKind::Malformed));
     let is_network = error.is_some_and(|error| error.kind() == ErrorKind::Network);
     json!({
         "text": completion.text,
@@ -156,7 +155,12 @@ fn payload(input: &Value) -> Value {
     let is_auto = cfg["auto_route"].as_bool().unwrap_or(false);
     let request = CompletionRequest {
         model: if is_auto { "auto".to_owned() } else { text("model").unwrap_or_default() },
-        messages: input["messages"].as_array().into_iter().flatten().map(|message| EncodedMessage::from_value(message).unwrap()).collect(),
+        messages: input["messages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|message| EncodedMessage::from_value(message).unwrap())
+            .collect(),
         tools: input["tools"].as_array().map(|_| input["tools"].to_string().into()),
         fallback_models: serde_json::from_value(cfg["fallback_models"].clone()).unwrap_or_default(),
         route: text("route"),
@@ -195,6 +199,7 @@ fn bytes(piece: &Value) -> Vec<u8> {
 fn from_base64(text: &str) -> Vec<u8> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digits = text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
-    let bits: Vec<u8> = digits.flat_map(|digit| (0..6).rev().map(move |bit| (digit >> bit & 1) as u8)).collect();
+    let bits: Vec<u8> =
+        digits.flat_map(|digit| (0..6).rev().map(move |bit| (digit >> bit & 1) as u8)).collect();
     bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | bit)).collect()
 }
