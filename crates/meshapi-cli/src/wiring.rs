@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use mesh_agent::{
-    Agent, AgentParts, GatewayModel, GatewayPrices, Settings, SharedMode, ToolContext,
+    Agent, AgentParts, GatewayModel, GatewayPrices, Model, Prices, Settings, SharedMode, ToolContext,
     builtin::{self, Servers},
     prompt::system_prompt,
     tool::ChildEnv,
@@ -26,7 +26,31 @@ pub struct Wired {
     pub client: MeshClient,
 }
 
-/// Puts an agent together that works in `cwd`.
+/// Who answers, and who knows the prices.
+pub struct Gateway {
+    /// For everything that is not a turn.
+    pub client: MeshClient,
+    /// Answers the requests of turns.
+    pub model: Arc<dyn Model>,
+    /// Where prices come from when replies do not say theirs.
+    pub prices: Option<Arc<dyn Prices>>,
+}
+
+impl Gateway {
+    /// The gateway of the settings, with the retries that the program makes.
+    pub fn of(config: &Config, key: &ApiKey) -> Gateway {
+        // A daemon that a command leaves behind becomes our child, so that it ends with its call.
+    mesh_agent::adopt_orphans();
+    let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
+        Gateway {
+            model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
+            prices: Some(Arc::new(GatewayPrices::new(client.clone()))),
+            client,
+        }
+    }
+}
+
+/// Puts an agent together that works in `cwd` and talks to the gateway of the settings.
 ///
 /// # Errors
 /// The built-in tools do not make a set, which is a fault of this program.
@@ -38,7 +62,22 @@ pub fn wire(
     mode: PermissionMode,
     headless: bool,
 ) -> Result<Wired, Failure> {
-    let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
+    wire_to(Gateway::of(config, key), config, cwd, home, mode, headless)
+}
+
+/// The same for any gateway.
+///
+/// # Errors
+/// As [`wire`].
+pub fn wire_to(
+    gateway: Gateway,
+    config: &Config,
+    cwd: &Path,
+    home: Option<&Path>,
+    mode: PermissionMode,
+    headless: bool,
+) -> Result<Wired, Failure> {
+    let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
     let tools = builtin::standard(servers.clone(), Arc::new(client.clone()));
     let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
@@ -47,8 +86,8 @@ pub fn wire(
     let values = config.values();
     let home = home.map(Path::to_owned);
     let agent = Agent::new(AgentParts {
-        model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
-        prices: Some(Arc::new(GatewayPrices::new(client.clone()))),
+        model,
+        prices,
         tools,
         context: ToolContext { cwd: cwd.to_owned(), home: home.clone(), env: Arc::new(ChildEnv { removed }) },
         policy: Policy { workspace: cwd.to_owned(), home, headless, ..Policy::default() },

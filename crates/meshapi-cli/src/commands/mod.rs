@@ -7,7 +7,7 @@ use mesh_client::ApiKey;
 use crate::{
     cli::RunSettings,
     config::{Config, ConfigError, Environment, key},
-    exit::{self, Failure},
+    exit::{self, Exit, Failure},
     log,
     secret::Redactor,
     ui::theme::Theme,
@@ -15,7 +15,7 @@ use crate::{
 
 pub mod demo;
 pub mod exec;
-mod slash;
+pub mod slash;
 
 /// Reads the settings, shows what was wrong with them on `err`, and begins the trace if one is wanted.
 ///
@@ -57,10 +57,18 @@ pub fn key(config: &Config) -> Result<&ApiKey, Failure> {
     }
 }
 
+/// The runtime that a command runs on: one thread, since what we wait for is the network.
+///
+/// # Errors
+/// The system refuses what an event loop needs.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Failure, "internal", format_args!("no event loop: {error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
 
     fn run(env: &Environment) -> (Result<Config, Failure>, String) {
         let cli = crate::cli::parse(["meshapi".into()]).unwrap();

@@ -228,11 +228,7 @@ impl Config {
 
     /// The model to ask for. A model given for this run beats automatic routing.
     pub fn model(&self) -> &str {
-        match &self.overrides.model {
-            Some(model) => model,
-            None if self.values.auto_route => "auto",
-            None => &self.values.model,
-        }
+        self.overrides.model.as_deref().unwrap_or_else(|| self.values.asked_model())
     }
 
     /// The routing wish, passed through to the gateway.

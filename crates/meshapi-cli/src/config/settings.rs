@@ -64,6 +64,13 @@ pub struct Values {
     pub max_hops: Option<u32>,
 }
 
+impl Values {
+    /// The model that a request names: the gateway's own choice under automatic routing.
+    pub fn asked_model(&self) -> &str {
+        if self.auto_route { "auto" } else { &self.model }
+    }
+}
+
 impl Settings {
     /// The settings of a fresh file.
     pub fn fresh() -> Settings {

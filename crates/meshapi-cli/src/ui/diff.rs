@@ -15,7 +15,7 @@ const MAX_DIFF_LINES: usize = 72;
 /// Unchanged lines around a change. Seed 17.5.
 const CONTEXT: usize = 3;
 /// After this long the rest is taken as replaced. Our choice: nobody waits for a picture of a change.
-const DEADLINE: Duration = Duration::from_millis(100);
+const DEADLINE: Duration = Duration::from_millis(40);
 /// Larger pairs are only counted. Our choice: beyond it even splitting into lines is felt.
 const MAX_DIFF_BYTES: usize = 8 << 20;
 
@@ -49,7 +49,7 @@ pub fn replaced_binary(after: &str) -> Vec<Line> {
 /// The counts, and the lines: `+A −R`, then numbered hunks.
 pub fn diff(before: &str, after: &str) -> (Counts, Vec<Line>) {
     let diff = TextDiff::configure()
-        .algorithm(Algorithm::Histogram)
+        .algorithm(Algorithm::Myers)
         .deadline(Instant::now() + DEADLINE)
         .diff_lines(before, after);
     let counts = count(diff.ops());

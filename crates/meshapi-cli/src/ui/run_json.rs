@@ -101,7 +101,12 @@ impl<O: Write + Send> JsonRun<O> {
         let owned = std::mem::take(&mut self.results);
         let results: Vec<CallResult<'_>> = owned
             .iter()
-            .map(|r| CallResult { call_id: &r.id, text: &r.text, is_error: r.is_error, exit_code: r.exit_code })
+            .map(|r| CallResult {
+                call_id: &r.id,
+                text: &r.text,
+                is_error: r.is_error,
+                exit_code: r.exit_code,
+            })
             .collect();
         self.tell(|run| json::tool_results(run, &results));
     }
@@ -188,7 +193,10 @@ impl<O: Write + Send> Listener for JsonRun<O> {
                 self.flush_results();
                 self.finish(report);
             }
-            Event::Text(_) | Event::Reasoning(_) | Event::ToolArguments { .. } | Event::CallStarted { .. } => {}
+            Event::Text(_)
+            | Event::Reasoning(_)
+            | Event::ToolArguments { .. }
+            | Event::CallStarted { .. } => {}
         }
     }
 }

@@ -159,7 +159,8 @@ pub fn end_lines(end: &TurnEnd) -> Vec<Line> {
             lines
         }
         TurnEnd::Interrupted { kept } => {
-            let kept = if *kept > 0 { format!(" — {kept} completed action(s) kept") } else { String::new() };
+            let kept =
+                if *kept > 0 { format!(" — {kept} completed action(s) kept") } else { String::new() };
             vec![Line::of(Style::Warn, &format!("aborted by user{kept}"))]
         }
     }

@@ -72,7 +72,8 @@ async fn play(demo: Demo, theme: Theme, folder: PathBuf) -> Result<Exit, Failure
     let stuck = Arc::new(AtomicBool::new(false));
     let gateway = ScriptedGateway::start(scripted(demo, stuck.clone())).await;
     let gateway = gateway.map_err(cannot("open a loopback socket"))?;
-    let preface = "A demonstration: the model is scripted and its prices are examples; everything else is real.";
+    let preface =
+        "A demonstration: the model is scripted and its prices are examples; everything else is real.";
     say(theme, Style::Dim, preface);
     say(theme, Style::Dim, &format!("Folder: {}", work.display()));
     say(theme, Style::Bold, &format!("› {PROMPT}"));
@@ -100,7 +101,8 @@ async fn play(demo: Demo, theme: Theme, folder: PathBuf) -> Result<Exit, Failure
 fn finish(report: &TurnReport, is_stuck: bool, work: &Path, theme: Theme) -> Result<Exit, Failure> {
     let is_done = matches!(&report.end, TurnEnd::Finished { open_steps, .. } if open_steps.is_empty());
     if is_done && !is_stuck && report.refused.is_empty() {
-        let text = format!("The files are in {}. With a key of your own: meshapi -p \"your task\"", work.display());
+        let text =
+            format!("The files are in {}. With a key of your own: meshapi -p \"your task\"", work.display());
         say(theme, Style::Dim, &text);
         return Ok(Exit::Ok);
     }
@@ -108,7 +110,8 @@ fn finish(report: &TurnReport, is_stuck: bool, work: &Path, theme: Theme) -> Res
         return Ok(exit_of(report));
     }
     let failure = Failure::new(Exit::Failure, "demo", "the demo did not run to its end");
-    Err(failure.hint(format_args!("what it left is in {}; the lines above say where it stopped", work.display())))
+    Err(failure
+        .hint(format_args!("what it left is in {}; the lines above say where it stopped", work.display())))
 }
 
 async fn raise_on_signal(interrupt: Interrupt) {

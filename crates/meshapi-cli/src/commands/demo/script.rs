@@ -153,8 +153,11 @@ mod tests {
         let before = [plan, step, &program, &test, step];
         let with = |run| next_move(&conversation(&[&before[..], &[run]].concat()));
         assert!(with("FAIL: expected 12, got 5\n\n[exit 1]").text.contains("expected 12 and got 5"));
-        let wrong =
-            ["ok: the sum is 12\n\n[exit 0]", "sh: not found\n\n[exit 127]", "FAIL: expected 12, got 5\n\n[exit 0]"];
+        let wrong = [
+            "ok: the sum is 12\n\n[exit 0]",
+            "sh: not found\n\n[exit 127]",
+            "FAIL: expected 12, got 5\n\n[exit 0]",
+        ];
         for run in wrong {
             assert!(with(run).is_stuck, "{run}");
         }
