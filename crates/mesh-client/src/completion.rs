@@ -360,3 +360,129 @@ fn bare_error(data: &str) -> Option<Value> {
     let is_error = value.get("choices").is_none() && value.get("message").is_some_and(Value::is_string);
     is_error.then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// Feeds the data of events and ends the stream.
+    fn run(data: &[&str], end: EndOfStream) -> (Completion, Option<ClientError>) {
+        let mut assembler = Assembler::new(ResponseHeaders::default());
+        for data in data {
+            assembler.event(&sse::Event { event: "", data: (*data).into(), id: None }, &mut |_| {});
+        }
+        assembler.conclude(end)
+    }
+
+    #[track_caller]
+    fn check(data: &[&str], end: EndOfStream, want: Option<ErrorKind>) {
+        assert_eq!(run(data, end).1.map(|error| error.kind()), want, "{data:?} {end:?}");
+    }
+
+    const TEXT: &str = r#"{"choices":[{"delta":{"content":"Hello"}}]}"#;
+    const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    const HALF_CALL: &str = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{\"x\":"}}]}}]}"#;
+    const BROKEN: &str = "oops";
+
+    #[test]
+    fn a_cut_counts_until_the_model_is_done() {
+        check(&[TEXT], EndOfStream::Clean, None);
+        check(&[TEXT], EndOfStream::Cut, Some(ErrorKind::Network));
+        check(&[TEXT, STOP], EndOfStream::Cut, None);
+        check(&[TEXT, "[DONE]"], EndOfStream::Cut, None);
+        check(&[], EndOfStream::Cut, Some(ErrorKind::Network));
+    }
+
+    #[test]
+    fn half_a_tool_call_at_a_clean_end_is_a_cut() {
+        check(&[HALF_CALL], EndOfStream::Clean, Some(ErrorKind::Network));
+        // The model's own broken JSON: what to say of it is the caller's.
+        check(&[HALF_CALL, STOP], EndOfStream::Clean, None);
+        check(&[HALF_CALL, "[DONE]"], EndOfStream::Clean, None);
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_an_error() {
+        check(&[], EndOfStream::Clean, Some(ErrorKind::Empty));
+        check(&["[DONE]"], EndOfStream::Clean, Some(ErrorKind::Empty));
+        check(&[STOP, "[DONE]"], EndOfStream::Clean, Some(ErrorKind::Empty));
+        check(&[BROKEN, "[DONE]"], EndOfStream::Clean, Some(ErrorKind::Malformed));
+        check(&[BROKEN, TEXT, "[DONE]"], EndOfStream::Clean, None);
+    }
+
+    #[test]
+    fn an_error_ends_the_stream_and_keeps_what_came() {
+        let (completion, error) = run(&[TEXT, r#"{"error":"bad"}"#, TEXT], EndOfStream::Clean);
+        assert_eq!(completion.text, "Hello");
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::InvalidRequest));
+    }
+
+    #[test]
+    fn an_error_event_needs_no_error_field() {
+        let mut assembler = Assembler::new(ResponseHeaders::default());
+        let data = r#"{"type":"overloaded_error","message":"busy"}"#;
+        let flow = assembler.event(&sse::Event { event: "error", data: data.into(), id: None }, &mut |_| {});
+        assert_eq!(flow, Flow::Done);
+        assert_eq!(assembler.error().map(ClientError::kind), Some(ErrorKind::Upstream));
+    }
+
+    #[test]
+    fn a_closing_message_does_not_repeat_the_deltas() {
+        let closing = r#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+        assert_eq!(run(&[TEXT, closing], EndOfStream::Clean).0.text, "Hello");
+        assert_eq!(run(&[closing], EndOfStream::Clean).0.text, "Hello");
+    }
+
+    #[test]
+    fn lines_without_a_blank_one_between_are_chunks() {
+        let (completion, error) = run(&[&format!("{TEXT}\n{TEXT}\n[DONE]\n{TEXT}")], EndOfStream::Clean);
+        assert!(error.is_none());
+        assert_eq!(
+            (completion.text.as_str(), completion.malformed, completion.done),
+            ("HelloHello", 1, true)
+        );
+    }
+
+    #[test]
+    fn a_model_that_comes_back_is_the_last() {
+        let from = |model: &str| TEXT.replacen('{', &format!("{{\"model\":\"{model}\","), 1);
+        let (first, second) = (from("m1"), from("m2"));
+        let (completion, _) = run(&[&first, &first, &second, &first], EndOfStream::Clean);
+        assert_eq!((completion.model.as_deref(), completion.text.len()), (Some("m1"), 20));
+    }
+
+    #[test]
+    fn a_whole_body_is_read_like_a_stream_of_one() {
+        let body = br#"{"id":"x","model":"a/b","choices":[{"message":{"role":"assistant","content":null,
+            "tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
+            "finish_reason":"tool_calls"}],"usage":{"prompt_tokens":3},"cost":"0.5"}"#;
+        let completion = Completion::from_whole(body, ResponseHeaders::default()).unwrap();
+        assert_eq!(completion.tool_calls.len(), 1);
+        assert_eq!(completion.billed(), Some(Cost::Billed(crate::cost::Usd(0.5))));
+        assert_eq!(completion.usage.and_then(|usage| usage.prompt_tokens), Some(3));
+        for (body, kind) in [
+            (&b"<html>"[..], ErrorKind::Malformed),
+            (b"", ErrorKind::Empty),
+            (b"{}", ErrorKind::Empty),
+            (br#"{"error":{"code":429,"message":"slow"}}"#, ErrorKind::RateLimited),
+        ] {
+            let error = Completion::from_whole(body, ResponseHeaders::default()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn headers_are_found_in_any_case() {
+        let headers = ResponseHeaders::from_pairs([
+            ("X-Request-Id", " req_1 "),
+            ("x-provider-latency-ms", "12"),
+            ("X-RateLimit-Remaining", "3"),
+            ("x-cache", ""),
+        ]);
+        assert_eq!(headers.request_id.as_deref(), Some("req_1"));
+        assert_eq!(headers.provider_latency_ms, Some(12));
+        assert_eq!(headers.ratelimit, [("x-ratelimit-remaining".to_owned(), "3".to_owned())]);
+        assert_eq!(headers.cache, None);
+    }
+}

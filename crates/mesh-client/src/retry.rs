@@ -209,3 +209,119 @@ fn http_date(text: &str) -> Option<f64> {
         .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
         .map(|zoned| zoned.timestamp().as_second() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::completion::ResponseHeaders;
+    use crate::error::{classify_inband, classify_status};
+    use serde_json::json;
+
+    fn status(status: u16) -> ClientError {
+        classify_status(status, &ResponseHeaders::default(), b"{}", 0.0)
+    }
+
+    fn network(kind: NetworkKind) -> ClientError {
+        ClientError::network(kind, "gateway", None)
+    }
+
+    fn empty() -> ClientError {
+        ClientError::Empty { finish_reason: None, request_id: None }
+    }
+
+    /// The steps after each of these failures, without jitter.
+    fn steps(policy: RetryPolicy, errors: &[ClientError]) -> Vec<RetryStep> {
+        let mut state = RetryState::new(policy);
+        errors.iter().map(|error| state.failed(error, 1.0)).collect()
+    }
+
+    fn wait(seconds: u64, attempt: u32) -> RetryStep {
+        RetryStep::Wait { delay: Duration::from_secs(seconds), attempt }
+    }
+
+    #[test]
+    fn five_attempts_then_one_whole_request() {
+        let errors: Vec<ClientError> = [500, 502, 429, 529, 503, 500].map(status).into();
+        let want = [wait(1, 2), wait(2, 3), wait(4, 4), wait(8, 5), RetryStep::Whole, RetryStep::GiveUp];
+        assert_eq!(steps(RetryPolicy::default(), &errors), want);
+    }
+
+    #[test]
+    fn what_stays_is_not_tried_again() {
+        for error in [400, 401, 402, 403, 404, 413, 422].map(status) {
+            assert_eq!(steps(RetryPolicy::default(), &[error.clone()]), [RetryStep::GiveUp], "{error}");
+        }
+        let inband = classify_inband(&json!({"code": 400, "message": "no"}), None);
+        assert_eq!(steps(RetryPolicy::default(), &[inband]), [RetryStep::GiveUp]);
+    }
+
+    #[test]
+    fn never_means_one_request() {
+        assert_eq!(steps(RetryPolicy::never(), &[status(500)]), [RetryStep::GiveUp]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_asked_for_once_more() {
+        assert_eq!(steps(RetryPolicy::default(), &[empty(), empty()]), [wait(1, 2), RetryStep::Whole]);
+    }
+
+    #[test]
+    fn a_door_that_nobody_opens_gets_no_whole_request() {
+        let errors = [NetworkKind::Connect; 5].map(network);
+        assert_eq!(steps(RetryPolicy::default(), &errors).last(), Some(&RetryStep::GiveUp));
+        let errors = [NetworkKind::Reset; 5].map(network);
+        assert_eq!(steps(RetryPolicy::default(), &errors).last(), Some(&RetryStep::Whole));
+    }
+
+    #[test]
+    fn the_gateway_says_how_long() {
+        let limited = |seconds: &str| {
+            let headers = ResponseHeaders::from_pairs([("Retry-After", seconds)]);
+            classify_status(429, &headers, b"", 0.0)
+        };
+        assert_eq!(steps(RetryPolicy::default(), &[limited("7")]), [wait(7, 2)]);
+        assert_eq!(steps(RetryPolicy::default(), &[limited("90")]), [wait(90, 2)]);
+        assert_eq!(steps(RetryPolicy::default(), &[limited("91")]), [RetryStep::GiveUp]);
+        let inband = classify_inband(&json!({"code": 429, "retry_after_seconds": 3}), None);
+        assert_eq!(steps(RetryPolicy::default(), &[inband]), [wait(3, 2)]);
+    }
+
+    #[test]
+    fn a_request_is_mended_once_in_each_way() {
+        let overflow = "input length and `max_tokens` exceed context limit: 190000 + 64000 > 200000";
+        let overflow = classify_inband(&json!(overflow), None);
+        let field = classify_inband(&json!("reasoning_effort is not supported by this model"), None);
+        let tools = classify_inband(&json!("tools are not supported by this model"), None);
+        let adjusted = RetryStep::AdjustMaxTokens(9744);
+        let dropped = RetryStep::DropField("reasoning_effort".to_owned());
+        let errors = [overflow.clone(), field.clone(), status(500)];
+        assert_eq!(steps(RetryPolicy::default(), &errors), [adjusted.clone(), dropped.clone(), wait(1, 2)]);
+        assert_eq!(
+            steps(RetryPolicy::default(), &[overflow.clone(), overflow]),
+            [adjusted, RetryStep::GiveUp]
+        );
+        assert_eq!(steps(RetryPolicy::default(), &[field.clone(), field]), [dropped, RetryStep::GiveUp]);
+        assert_eq!(steps(RetryPolicy::default(), &[tools]), [RetryStep::GiveUp]);
+    }
+
+    #[test]
+    fn jitter_outside_of_its_range_is_harmless() {
+        assert_eq!(backoff(1, -1.0), Duration::from_millis(500));
+        assert_eq!(backoff(1, 7.0), Duration::from_secs(1));
+        assert_eq!(backoff(1, f64::NAN), Duration::from_millis(750));
+        assert_eq!(backoff(u32::MAX, 1.0), BACKOFF_CAP);
+        assert_eq!(backoff(0, 1.0), BACKOFF_BASE);
+    }
+
+    #[test]
+    fn all_three_forms_of_a_date() {
+        for date in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(parse_retry_after(date, 784_111_770.0), Some(Duration::from_secs(7)), "{date}");
+        }
+        for nonsense in ["", "soon", "1_0", "١", "inf", "nan", "7;x", "1e400"] {
+            assert_eq!(parse_retry_after(nonsense, 0.0), None, "{nonsense}");
+        }
+    }
+}

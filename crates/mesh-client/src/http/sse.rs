@@ -282,3 +282,124 @@ impl Encoder {
         out.extend_from_slice(b"\n\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Name, data and id of each event.
+    fn events(pieces: &[&[u8]]) -> Vec<(String, String, Option<String>)> {
+        let mut decoder = Decoder::new();
+        let mut events = Vec::new();
+        let mut take = |event: Event<'_>| {
+            events.push((event.event.to_owned(), event.data.into_owned(), event.id.map(str::to_owned)));
+        };
+        for piece in pieces {
+            decoder.feed(piece, &mut take).unwrap();
+        }
+        decoder.finish(&mut take).unwrap();
+        events
+    }
+
+    #[track_caller]
+    fn check(stream: &str, want: &[&str]) {
+        let data: Vec<String> = events(&[stream.as_bytes()]).into_iter().map(|event| event.1).collect();
+        assert_eq!(data, want, "{stream:?}");
+    }
+
+    #[test]
+    fn lines_end_in_any_of_three_ways() {
+        check("data: a\n\ndata: b\r\rdata: c\r\n\r\n", &["a", "b", "c"]);
+        check("data: a\r\ndata: b\rdata: c\n\r\n", &["a\nb\nc"]);
+        check("data: a\u{2028}b\u{85}c\u{b}d\n\n", &["a\u{2028}b\u{85}c\u{b}d"]);
+    }
+
+    #[test]
+    fn one_space_after_the_colon_belongs_to_it() {
+        check("data:a\n\ndata: b\n\ndata:  c\n\ndata:\td\n\n", &["a", "b", " c", "\td"]);
+    }
+
+    #[test]
+    fn a_blank_line_dispatches_what_has_data() {
+        check("event: x\n\ndata\n\ndata:\n\n: note\n\n", &["", ""]);
+        check("data: a\n: note\ndata\ndata: b\n\n\n\n", &["a\n\nb"]);
+        check(" data: a\n\nDATA: b\n\ndatax: c\n\n", &[]);
+    }
+
+    #[test]
+    fn one_bom_is_dropped() {
+        check("\u{feff}data: a\n\n", &["a"]);
+        check("\u{feff}\u{feff}data: a\n\ndata: b\n\n", &["b"]);
+        assert_eq!(events(&[b"\xef", b"\xbb", b"\xbfdata: a\n\n"])[0].1, "a");
+        assert_eq!(events(&[b"\xef", b"\xbb", b"data: a\n\n"]), []);
+    }
+
+    #[test]
+    fn a_cut_last_line_is_dropped_and_a_whole_one_counts() {
+        check("data: a\n\ndata: b\n", &["a", "b"]);
+        check("data: a\n\ndata: b", &["a"]);
+        check("data: a\n\ndata: b\ndata: c", &["a"]);
+    }
+
+    #[test]
+    fn names_are_for_one_event_and_ids_for_all_that_follow() {
+        let text = |text: &str| text.to_owned();
+        let id = || Some(text("7"));
+        let stream = b"event: x\nid: 7\ndata: a\n\ndata: b\n\nid: 8\0\ndata: c\n\n";
+        let want = [(text("x"), text("a"), id()), (text(""), text("b"), id()), (text(""), text("c"), id())];
+        assert_eq!(events(&[stream]), want);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        assert_eq!(events(&[b"data: a\xff\xc3b\n\n"])[0].1, "a\u{fffd}\u{fffd}b");
+        assert_eq!(events(&["data: é\n\n".as_bytes().split_at(7).0, b"\xa9\n\n"])[0].1, "é");
+    }
+
+    #[test]
+    fn retry_is_kept_when_it_is_a_number() {
+        let mut decoder = Decoder::new();
+        decoder.feed(b"retry: 1500\n\nretry: x\n\nretry: \n\n", |_| {}).unwrap();
+        assert_eq!(decoder.reconnect_after(), Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn an_event_in_one_piece_is_not_copied() {
+        let stream = b"data: whole\n\nevent: x\ndata: too\n\n";
+        let mut decoder = Decoder::new();
+        let mut count = 0;
+        decoder
+            .feed(stream, |event| {
+                count += 1;
+                assert!(matches!(event.data, Cow::Borrowed(_)));
+                let place = event.data.as_ptr().addr() - stream.as_ptr().addr();
+                assert!(place < stream.len(), "in the network's own bytes");
+            })
+            .unwrap();
+        assert_eq!(count, 2);
+    }
+
+    #[test]
+    fn the_bound_holds_for_lines_and_for_events() {
+        let limit = Err(SseError::LineTooLong { limit: 8 });
+        let feed = |pieces: &[&[u8]]| {
+            let mut decoder = Decoder::with_max_line(8);
+            pieces.iter().try_for_each(|piece| decoder.feed(piece, |_| {}))
+        };
+        assert_eq!(feed(&[b"data: ab\n\n"]), Ok(()));
+        assert_eq!(feed(&[b"data: abc\n\n"]), limit);
+        assert_eq!(feed(&[b"data:", b" ab", b"c"]), limit);
+        assert_eq!(feed(&[b"data:abc\ndata:def\ndata:ghi\n\n"]), limit);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let mut stream = Vec::new();
+        Encoder::comment("hello\nthere", &mut stream);
+        Encoder::event(&Event { event: "x\ny", data: "a\r\nb\rc\n".into(), id: Some("7") }, &mut stream);
+        Encoder::data("", &mut stream);
+        let id = || Some("7".to_owned());
+        let want = [("xy".to_owned(), "a\nb\nc\n".to_owned(), id()), (String::new(), String::new(), id())];
+        assert_eq!(events(&[&stream]), want);
+    }
+}

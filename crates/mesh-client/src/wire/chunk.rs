@@ -347,3 +347,139 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
         deserializer.deserialize_seq(Reader(std::marker::PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(json: &str, content: &str) {
+        assert_eq!(
+            Chunk::parse(json).map(|chunk| chunk.content.into_owned()).as_deref(),
+            Some(content),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn content_is_text_or_a_list_of_parts() {
+        check(r#"{"choices":[{"delta":{"content":"a"}}]}"#, "a");
+        check(
+            r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},"b",{"text":null},7]}}]}"#,
+            "ab",
+        );
+        check(r#"{"choices":[{"message":{"content":"a"}}]}"#, "a");
+        check(r#"{"choices":[{"delta":{"content":7}}]}"#, "");
+        check(r#"{"choices":[{"delta":{"content":"a","content":"b"}}]}"#, "b");
+        check(r#"{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}"#, "a");
+    }
+
+    #[test]
+    fn half_surrogate_pairs_are_replaced() {
+        check(r#"{"choices":[{"delta":{"content":"a\ud83d\ude00b"}}]}"#, "a😀b");
+        check(r#"{"choices":[{"delta":{"content":"a\ud83db"}}]}"#, "a\u{fffd}b");
+        check(r#"{"choices":[{"delta":{"content":"\ude00\ud83d\ud83d\ude00"}}]}"#, "\u{fffd}\u{fffd}😀");
+        check(r#"{"choices":[{"delta":{"content":"\\ud83d \ud83d"}}]}"#, "\\ud83d \u{fffd}");
+    }
+
+    #[test]
+    fn only_an_object_is_a_chunk() {
+        for json in [
+            "[]",
+            "[[]]",
+            "7",
+            "\"a\"",
+            "null",
+            "",
+            "{",
+            "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\u{c}",
+        ] {
+            assert_eq!(Chunk::parse(json), None, "{json}");
+        }
+        assert_eq!(Chunk::parse("{}"), Some(Chunk::default()));
+    }
+
+    #[test]
+    fn the_common_chunk_is_not_copied() {
+        let json = r#"{"id":"c","model":"a/b","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}"#;
+        let chunk = Chunk::parse(json).unwrap();
+        assert!(matches!(chunk.content, Cow::Borrowed("Hello")));
+        assert!(matches!(chunk.model, Some(Cow::Borrowed("a/b"))));
+    }
+
+    #[test]
+    fn arguments_may_be_a_value() {
+        let call = |arguments: Value| {
+            let call = json!({"index": "1", "id": "a", "function": {"name": "f", "arguments": arguments}});
+            ToolCallDelta::from_value(&call).map(|call| (call.index, call.arguments.into_owned()))
+        };
+        assert_eq!(call(json!("{")), Some((Some(1), "{".to_owned())));
+        assert_eq!(call(json!({"x": 1})), Some((Some(1), r#"{"x":1}"#.to_owned())));
+        assert_eq!(call(Value::Null), Some((Some(1), String::new())));
+        assert_eq!(ToolCallDelta::from_value(&Value::Null), None);
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        let error =
+            |error: Value| Chunk::parse(&json!({"error": error}).to_string()).and_then(|chunk| chunk.error);
+        for nothing in [json!(null), json!(false), json!(""), json!({}), json!([]), json!(0)] {
+            assert_eq!(error(nothing.clone()), None, "{nothing}");
+        }
+        assert_eq!(error(json!("bad")), Some(json!("bad")));
+        assert_eq!(error(json!({"code": 5})), Some(json!({"code": 5})));
+    }
+
+    fn odd() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![Just(json!("")), Just(json!("a\"\\\n")), Just(json!("é😀")), Just(json!("7"))];
+        let other = prop_oneof![Just(json!(null)), Just(json!(true)), Just(json!(7)), Just(json!(-1.5))];
+        let nested = prop_oneof![
+            Just(json!([])),
+            Just(json!({})),
+            Just(json!(["a", {"text": "b"}])),
+            Just(json!({"a": 1}))
+        ];
+        prop_oneof![4 => text, 1 => other, 1 => nested]
+    }
+
+    fn object(keys: &'static [&'static str], value: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+        let entry = (proptest::sample::select(keys), value);
+        let entries = proptest::collection::vec(entry, 0..4);
+        let object = entries
+            .prop_map(|entries| entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        prop_oneof![8 => object, 1 => odd()].boxed()
+    }
+
+    fn chunks() -> impl Strategy<Value = Value> {
+        let list = |of: BoxedStrategy<Value>| {
+            let list = proptest::collection::vec(of, 0..3).prop_map(Value::Array);
+            prop_oneof![8 => list, 1 => odd()].boxed()
+        };
+        let function = object(&["name", "arguments", "x"], odd().boxed());
+        let call = object(&["index", "id", "function"], prop_oneof![odd(), function.clone()].boxed());
+        let calls = list(call);
+        let text = object(&["content", "reasoning", "reasoning_content", "refusal", "role"], odd().boxed());
+        let called =
+            object(&["content", "tool_calls", "function_call"], prop_oneof![odd(), calls, function].boxed());
+        let delta = prop_oneof![text, called].boxed();
+        let choice = object(
+            &["delta", "message", "finish_reason", "index"],
+            prop_oneof![2 => delta, 1 => odd()].boxed(),
+        );
+        let choices = list(choice);
+        object(
+            &["choices", "model", "usage", "cost", "error", "id"],
+            prop_oneof![2 => choices, 1 => odd()].boxed(),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_to_read_a_chunk_agree(value in chunks()) {
+            let json = value.to_string();
+            prop_assert_eq!(Chunk::parse(&json), Chunk::from_value(&value));
+        }
+    }
+}

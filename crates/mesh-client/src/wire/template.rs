@@ -119,3 +119,117 @@ fn place(json: &str, text: &str) -> Option<Range<usize>> {
     let end = start.checked_add(text.len())?;
     (end <= json.len()).then_some(start..end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads each text through one template, the way a stream is read, and says which were read without a parse.
+    fn read_all(texts: &[String]) -> Vec<bool> {
+        let mut template = Template::default();
+        let mut by_template = Vec::new();
+        for json in texts {
+            let parsed = Chunk::parse(json);
+            let short = template.read(json);
+            by_template.push(short.is_some());
+            if let Some(short) = short {
+                assert_eq!(Some(short), parsed, "{json}");
+            } else if let Some(chunk) = &parsed {
+                template.learn(json, chunk);
+            }
+        }
+        by_template
+    }
+
+    #[track_caller]
+    fn check(texts: &[&str], want: &[bool]) {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        assert_eq!(read_all(&texts), want, "{texts:?}");
+    }
+
+    fn with(delta: &str) -> String {
+        format!(
+            r#"{{"id":"c","model":"a/b","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#
+        )
+    }
+
+    #[test]
+    fn the_second_of_a_kind_is_read_without_a_parse() {
+        for (first, second) in [
+            (r#"{"content":"Hel"}"#, r#"{"content":"lo"}"#),
+            (r#"{"content":"Hel"}"#, r#"{"content":"\n\"\u00e9\ud83d\ude00\""}"#),
+            (r#"{"content":"","reasoning_content":"a"}"#, r#"{"content":"","reasoning_content":"b"}"#),
+            (r#"{"reasoning":"a"}"#, r#"{"reasoning":"b"}"#),
+            (
+                r#"{"tool_calls":[{"index":1,"function":{"arguments":"abc"}}]}"#,
+                r#"{"tool_calls":[{"index":1,"function":{"arguments":"\"d"}}]}"#,
+            ),
+        ] {
+            check(&[&with(first), &with(second)], &[false, true]);
+        }
+    }
+
+    #[test]
+    fn any_other_difference_is_parsed() {
+        let text = |text: &str| with(&format!(r#"{{"content":"{text}"}}"#));
+        let first = text("a");
+        for other in [
+            first.replace("a/b", "a/c"),
+            first.replace("null", "\"stop\""),
+            first.replace("\"finish_reason\"", "\"usage\":{},\"finish_reason\""),
+            text(""),
+            text("\\ud83d"),
+            text("\\x"),
+            text("a\nb"),
+            text(r#"a","content":"b"#),
+            text(r#"a"},"message":{"content":"b"#),
+            first[..first.len() - 1].to_owned(),
+            first.replace("\"a\"", "\""),
+            String::new(),
+        ] {
+            check(&[&first, &other], &[false, false]);
+        }
+    }
+
+    #[test]
+    fn what_says_more_than_one_string_is_no_template() {
+        for first in [
+            with(r#"{"content":"a","reasoning":"b"}"#),
+            with(r#"{"content":"a","refusal":"b"}"#),
+            with(r#"{"tool_calls":[{"index":0,"id":"x","function":{"arguments":"a"}}]}"#),
+            with(r#"{"tool_calls":[{"function":{"arguments":"a"}},{"function":{"arguments":"a"}}]}"#),
+            with(r#"{"content":"a"}"#).replace("\"id\"", "\"cost\":1,\"id\""),
+            with(r#"{"content":"a"}"#).replace("delta", "message"),
+            r#"{"choices":[{"delta":{"content":"a"}}],"model":"a/b"}"#.to_owned(),
+            with(r#"{"content":"\n"}"#),
+        ] {
+            check(&[&first, &first], &[false, false]);
+        }
+    }
+
+    proptest! {
+        /// The law of the file, on texts that are often alike but for a piece.
+        #[test]
+        fn a_template_gives_what_a_parse_gives(
+            deltas in proptest::collection::vec(
+                (0..6_usize, "(a|\\\\n|\\\\\"|\\\\ud83d|\\\\ude00|\\\\u0041|\"|,|:|\\{|\\}|content|\\\\|é|\u{1}| )*", 0..4_usize),
+                1..12,
+            )
+        ) {
+            let keys = ["content", "reasoning", "reasoning_content", "refusal", "content\":\"x\",\"reasoning", "role"];
+            let texts: Vec<String> = deltas
+                .iter()
+                .map(|(key, text, form)| {
+                    let delta = format!(r#"{{"{}":"{text}"}}"#, keys[*key]);
+                    match form {
+                        0 => with(&delta).replace("a/b", "a/c"),
+                        1 => format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{key},"function":{{"arguments":"{text}"}}}}]}}}}]}}"#),
+                        _ => with(&delta),
+                    }
+                })
+                .collect();
+            read_all(&texts);
+        }
+    }
+}
