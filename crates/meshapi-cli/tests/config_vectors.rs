@@ -1,5 +1,6 @@
 //! The recorded behaviour of the shared files, against the functions that the program calls.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a recorded vector that does not read is a failed test")]
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
