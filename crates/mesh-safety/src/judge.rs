@@ -1,8 +1,9 @@
-//! Action x mode -> decision: the seed's matrix, then the checks.
+//! Action x mode -> decision: the seed's matrix, then the checks on what the matrix lets through.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Decision, PermissionMode};
+use crate::path::is_in_workspace;
+use crate::{Decision, PermissionMode, judge_command, judge_read, judge_write};
 
 /// What a tool call would do, as far as it is known before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,117 @@ pub struct Policy {
 }
 
 /// Judges one action: the mode's matrix first, then the checks on what the matrix lets through.
+///
+/// Never [`Decision::Block`]: the user's own deny rules are not this layer's. A question of the matrix itself has the source
+/// `Mode`, one that a failed check raised has the source `Check`.
 pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
-    let _ = (action, mode, policy);
-    Decision::Allow
+    use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
+    match (action, mode) {
+        (Action::Plan, _) => Decision::Allow,
+        (Action::Read { path } | Action::Search { path }, _) => judge_looking(path, mode, policy),
+        (Action::Write { path }, AcceptEdits | Auto | Bypass) => judge_write(path, mode, policy),
+        (Action::Write { .. }, Default) => Decision::ask_by_mode("this mode asks before files are changed"),
+        (Action::Run { command }, Auto | Bypass) => judge_command(command, mode, policy),
+        (Action::Run { .. }, Default | AcceptEdits) => Decision::ask_by_mode("this mode asks before commands run"),
+        (Action::Serve { command }, Bypass) => judge_command(command, mode, policy),
+        (Action::Serve { .. }, Default | AcceptEdits | Auto) => {
+            Decision::ask_by_mode("this mode asks before servers are started")
+        }
+        (Action::WebSearch, Auto | Bypass) => Decision::Allow,
+        (Action::WebSearch, Default | AcceptEdits) => Decision::ask_by_mode("this mode asks before the web is searched"),
+        (Action::Unknown { tool }, _) => {
+            Decision::ask_by_mode(format!("nothing is known about what `{tool}` would do"))
+        }
+    }
+}
+
+/// Reads: bypass everywhere as in the seed; inside the workspace also in auto, and headless in every mode (D-27).
+fn judge_looking(path: &Path, mode: PermissionMode, policy: &Policy) -> Decision {
+    let free = policy.workspace_reads == WorkspaceReads::Free
+        && (policy.headless || mode == PermissionMode::Auto)
+        && is_in_workspace(path, policy);
+    if mode == PermissionMode::Bypass || free {
+        return judge_read(path, policy);
+    }
+    Decision::ask_by_mode("this mode asks before files are read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReasonSource;
+
+    const MODES: [PermissionMode; 4] = PermissionMode::ALL;
+
+    fn policy() -> Policy {
+        Policy { workspace: "/home/dev/w".into(), home: Some("/home/dev".into()), ..Policy::default() }
+    }
+
+    /// One letter a mode, in their order: `a` runs, `m` the mode asks, `c` a check asks.
+    #[track_caller]
+    fn check(action: &Action, policy: &Policy, want: &str) {
+        let row: String = MODES.iter().map(|&mode| letter(&judge(action, mode, policy))).collect();
+        assert_eq!(row, want, "{action:?}");
+    }
+
+    fn letter(decision: &Decision) -> char {
+        match decision {
+            Decision::Allow => 'a',
+            Decision::Ask(reasons) if reasons.iter().all(|r| r.source == ReasonSource::Mode) => 'm',
+            Decision::Ask(_) => 'c',
+            Decision::Block(_) => 'B',
+        }
+    }
+
+    fn read(path: &str) -> Action {
+        Action::Read { path: path.into() }
+    }
+
+    fn write(path: &str) -> Action {
+        Action::Write { path: path.into() }
+    }
+
+    fn run(command: &str) -> Action {
+        Action::Run { command: command.into() }
+    }
+
+    #[test]
+    fn the_matrix_of_seed_11_2() {
+        let policy = policy();
+        check(&read("/home/dev/w/a"), &policy, "mmaa");
+        check(&Action::Search { path: "/home/dev/w".into() }, &policy, "mmaa");
+        check(&read("/home/dev/x"), &policy, "mmma");
+        check(&write("/home/dev/w/a"), &policy, "maaa");
+        check(&write("/home/dev/x"), &policy, "mcca");
+        check(&run("ls"), &policy, "mmaa");
+        check(&Action::Serve { command: "npm start".into() }, &policy, "mmma");
+        check(&Action::WebSearch, &policy, "mmaa");
+        check(&Action::Plan, &policy, "aaaa");
+        check(&Action::Unknown { tool: "x".into() }, &policy, "mmmm");
+    }
+
+    #[test]
+    fn a_failed_check_asks_as_a_check() {
+        let policy = policy();
+        check(&read("/home/dev/w/.env"), &policy, "mmcc");
+        check(&read("/home/dev/.ssh/id_rsa"), &policy, "mmmc");
+        check(&write("/home/dev/w/.git/config"), &policy, "mccc");
+        check(&run("sudo ls"), &policy, "mmcc");
+        check(&Action::Serve { command: "sudo ls".into() }, &policy, "mmmc");
+    }
+
+    #[test]
+    fn headless_reads_the_workspace_in_every_mode() {
+        let policy = Policy { headless: true, ..policy() };
+        check(&read("/home/dev/w/a"), &policy, "aaaa");
+        check(&read("/home/dev/w/.env"), &policy, "cccc");
+        check(&read("/home/dev/x"), &policy, "mmma");
+        check(&write("/home/dev/w/a"), &policy, "maaa");
+    }
+
+    #[test]
+    fn the_seeds_exact_matrix_is_a_setting() {
+        let policy = Policy { headless: true, workspace_reads: WorkspaceReads::Seed, ..policy() };
+        check(&read("/home/dev/w/a"), &policy, "mmma");
+    }
 }

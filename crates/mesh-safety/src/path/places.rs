@@ -1,0 +1,215 @@
+//! Which places are secret, which belong to the system, and which files run by themselves later.
+//!
+//! Tables of components, lower case: a place is met when it is equal to the path or above it, never by a prefix of letters
+//! (seed 14.2: `~/.npmrcx` is not `~/.npmrc`). Case never counts, which is too strict only for files that nobody has.
+
+use super::Parts;
+
+/// Stores of keys and histories below a home. The first two lines are seed 14.2.
+#[rustfmt::skip]
+const HOME_SECRETS: &[&str] = &[
+    ".ssh", ".aws", ".gnupg", ".gpg", ".docker", ".kube", ".npmrc", ".pypirc", ".netrc", ".bash_history", ".zsh_history",
+    ".python_history", ".mysql_history", ".psql_history", ".sqlite_history", ".meshapi",
+    ".azure", ".bitcoin", ".boto", ".cache/huggingface/token", ".cargo/credentials", ".cargo/credentials.toml", ".claude.json",
+    ".claude/.credentials.json", ".codex/auth.json", ".composer/auth.json", ".config/age", ".config/chromium",
+    ".config/containers/auth.json", ".config/doctl", ".config/gcloud", ".config/gh", ".config/git/credentials",
+    ".config/glab-cli", ".config/google-chrome", ".config/heroku", ".config/hub", ".config/ngrok", ".config/op",
+    ".config/rclone", ".config/sops", ".databrickscfg", ".electrum", ".ethereum", ".fly", ".gem/credentials", ".gemini",
+    ".git-credentials", ".huggingface/token", ".kaggle", ".local/share/fish/fish_history", ".local/share/keyrings",
+    ".local/share/kwalletd", ".m2/settings.xml", ".mozilla", ".my.cnf", ".mylogin.cnf", ".ngrok2", ".oci", ".password-store",
+    ".pgpass", ".s3cfg", ".snowsql", ".terraform.d/credentials.tfrc.json", ".terraformrc", ".thunderbird", ".vault-token",
+    ".viminfo", "library/application support/google/chrome", "library/cookies", "library/keychains",
+];
+
+/// Secret wherever they stand: in the workspace, in another user's home, in a mounted backup.
+#[rustfmt::skip]
+const SECRETS_ANYWHERE: &[&str] = &[
+    ".ssh", ".gnupg", ".password-store", ".aws/credentials", ".aws/config", ".kube/config", ".docker/config.json",
+    ".config/gcloud", ".meshapi/config.json", ".meshapi/credentials",
+];
+
+/// Names of files that hold credentials, whatever the folder.
+#[rustfmt::skip]
+const SECRET_NAMES: &[&str] = &[
+    ".dockercfg", ".env", ".envrc", ".git-credentials", ".htpasswd", ".my.cnf", ".netrc", ".npmrc", ".pgpass", ".pypirc",
+    ".vault-token", "_netrc", "application_default_credentials.json", "credentials.json", "secrets.json", "secrets.toml",
+    "secrets.yaml", "secrets.yml", "service-account.json", "service_account.json", "terraform.tfstate",
+    "terraform.tfstate.backup",
+];
+
+/// Private keys of ssh by their usual names; the public half ends in `.pub` and is no secret.
+#[rustfmt::skip]
+const KEY_NAMES: &[&str] = &[
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "ssh_host_rsa_key",
+    "ssh_host_ecdsa_key", "ssh_host_ed25519_key",
+];
+
+/// Final extensions of keys and certificates. The first line is seed 14.3.
+#[rustfmt::skip]
+const SECRET_EXTENSIONS: &[&str] = &[
+    "pem", "key", "p12", "pfx", "crt", "cer", "der", "asc", "gpg", "kdbx",
+    "agekey", "env", "jks", "kdb", "keystore", "ovpn", "p8", "pk8", "ppk",
+];
+
+/// Of these, the ones that are public by nature: a command may print a certificate.
+const PUBLIC_EXTENSIONS: &[&str] = &["crt", "cer", "der", "asc", "gpg"];
+
+/// Endings that make `.env.X` a template.
+const TEMPLATE_ENDINGS: &[&str] = &["example", "sample", "template", "tmpl", "dist", "defaults", "schema", "md"];
+
+/// Places of the system that are not read unasked (seed 14.2), with the few exceptions below.
+#[rustfmt::skip]
+const READ_SYSTEM: &[&str] = &[
+    "etc", "sys", "proc", "boot", "private/etc", "usr/bin", "usr/sbin", "sbin", "bin",
+    "dev", "run/secrets", "run/user", "var/run/secrets", "var/spool/cron", "var/lib/docker", "root",
+];
+
+/// Harmless files below those. From spec/safety.md 5.4: a few pseudo files of /proc, and /etc/hosts.
+#[rustfmt::skip]
+const READ_SYSTEM_FREE: &[&str] = &[
+    "dev/fd", "dev/full", "dev/null", "dev/random", "dev/stdin", "dev/tty", "dev/urandom", "dev/zero",
+    "etc/alpine-release", "etc/debian_version", "etc/fedora-release", "etc/hosts", "etc/issue", "etc/localtime",
+    "etc/lsb-release", "etc/mime.types", "etc/nsswitch.conf", "etc/os-release", "etc/protocols", "etc/redhat-release",
+    "etc/resolv.conf", "etc/services", "etc/shells", "etc/ssl/certs", "etc/timezone",
+    "proc/cpuinfo", "proc/filesystems", "proc/loadavg", "proc/meminfo", "proc/self/limits", "proc/self/status", "proc/stat",
+    "proc/uptime", "proc/version", "sys/class/thermal", "sys/devices/system/cpu", "sys/fs/cgroup",
+];
+
+/// Of the system's places, those whose content gives away accounts, keys or memory.
+#[rustfmt::skip]
+const READ_SYSTEM_SECRET: &[&str] = &[
+    "boot", "dev", "etc/passwd", "etc/shadow", "etc/gshadow", "etc/group", "etc/sudoers", "etc/sudoers.d", "etc/ssh",
+    "etc/ssl/private", "etc/kubernetes", "etc/krb5.keytab", "etc/security", "etc/rancher", "etc/wireguard",
+    "etc/openvpn", "etc/letsencrypt", "etc/networkmanager", "private/etc/passwd", "private/etc/sudoers", "proc", "root",
+    "run/secrets", "run/user", "var/run/secrets", "var/spool/cron", "var/lib/docker",
+];
+
+/// Never written unasked, even when the workspace lies inside: seed 14.2, and devices.
+#[rustfmt::skip]
+const WRITE_SYSTEM: &[&str] = &[
+    "etc", "sys", "proc", "boot", "private/etc", "usr/bin", "usr/sbin", "sbin", "bin",
+    "dev",
+];
+
+/// Not written unasked unless the workspace lies inside.
+#[rustfmt::skip]
+const WRITE_SYSTEM_OUTSIDE: &[&str] = &[
+    "applications", "c:/program files", "c:/program files (x86)", "c:/programdata", "c:/windows", "lib", "lib32", "lib64",
+    "libx32", "library", "opt", "private/var", "root", "run", "srv", "system", "usr", "var",
+];
+
+/// Scratch folders inside those.
+const SCRATCH: &[&str] = &["tmp", "var/tmp", "private/tmp", "private/var/tmp", "var/folders", "private/var/folders"];
+
+/// Below a home, run by a shell, an editor, a desktop or a scheduler without being asked again (D-26).
+#[rustfmt::skip]
+const HOME_STARTUP: &[&str] = &[
+    ".bash_aliases", ".bash_login", ".bash_logout", ".bash_profile", ".bashrc", ".cshrc", ".curlrc", ".emacs", ".emacs.d",
+    ".gdbinit", ".gitconfig", ".gvimrc", ".inputrc", ".irbrc", ".kshrc", ".lldbinit", ".local/bin", ".local/lib",
+    ".local/share/applications", ".local/share/systemd", ".login", ".logout", ".mailcap", ".oh-my-zsh", ".pam_environment",
+    ".pip", ".profile", ".psqlrc", ".pythonrc", ".pythonstartup", ".screenrc", ".sqliterc", ".tcshrc", ".tmux.conf", ".vim",
+    ".vimrc", ".wgetrc", ".xinitrc", ".xprofile", ".xsession", ".xsessionrc", ".zlogin", ".zlogout", ".zprofile", ".zshenv",
+    ".zshrc", "bin", "library/launchagents", "library/preferences",
+    ".config/autostart", ".config/environment.d", ".config/fish", ".config/git", ".config/nvim", ".config/pip",
+    ".config/plasma-workspace", ".config/systemd", ".config/tmux", ".config/zsh",
+    ".cargo/bin", ".cargo/config", ".cargo/config.toml", ".cargo/env", ".m2", ".gradle/init.d", ".rustup",
+];
+
+/// Run later by git, an editor, an agent or a build, wherever they stand (D-26, spec/safety.md 5.1).
+#[rustfmt::skip]
+const STARTUP_ANYWHERE: &[&str] = &[
+    ".cargo/config", ".cargo/config.toml", ".claude", ".codex", ".cursor", ".devcontainer", ".direnv", ".envrc", ".gemini",
+    ".git", ".husky", ".idea", ".mcp.json", ".meshapi", ".npmrc", ".vscode/launch.json", ".vscode/settings.json",
+    ".vscode/tasks.json", ".yarnrc", ".yarnrc.yml",
+];
+
+/// A place as it is told to a person: with slashes, as the table has it.
+pub(super) type Place = &'static str;
+
+/// The secret store below a home that these components (relative to it) are in.
+pub(super) fn home_secret(relative: &Parts) -> Option<Place> {
+    let listed = HOME_SECRETS.iter().find(|place| relative.is_below(place)).copied();
+    listed.or_else(|| relative.first_is_history().then_some("a shell's history"))
+}
+
+/// The start-up file below a home that these components (relative to it) are in.
+pub(super) fn home_startup(relative: &Parts) -> Option<Place> {
+    HOME_STARTUP.iter().find(|place| relative.is_below(place)).copied()
+}
+
+/// The secret that stands in these components, whatever is above.
+pub(super) fn secret_anywhere(parts: &Parts, strict: Strictness) -> Option<String> {
+    if let Some(place) = SECRETS_ANYWHERE.iter().find(|place| parts.holds(place)) {
+        return Some(format!("`{place}` holds credentials"));
+    }
+    if let Some(name) = SECRET_NAMES.iter().chain(KEY_NAMES).find(|name| parts.last_is(name)) {
+        return Some(format!("`{name}` holds credentials"));
+    }
+    let last = parts.last()?;
+    if let Some(ending) = last.strip_prefix(".env.").or_else(|| last.strip_prefix(".env-")) {
+        if !ending.split('.').next_back().is_some_and(|ending| TEMPLATE_ENDINGS.contains(&ending)) {
+            return Some(format!("`{last}` holds credentials"));
+        }
+    }
+    if KEY_NAMES.iter().any(|key| is_backup_of(last, key)) {
+        return Some(format!("`{last}` is the copy of a private key"));
+    }
+    parts.extensions().find_map(|extension| {
+        let listed = SECRET_EXTENSIONS.contains(&extension);
+        let free = strict == Strictness::Content && PUBLIC_EXTENSIONS.contains(&extension);
+        (listed && !free).then(|| format!("files that end in `.{extension}` hold keys or certificates"))
+    })
+}
+
+/// How far the extensions reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// As the seed has it: certificates too.
+    Seed,
+    /// Only what gives a secret away when it is printed.
+    Content,
+}
+
+fn is_backup_of(name: &str, key: &str) -> bool {
+    let Some(ending) = name.strip_prefix(key) else { return false };
+    matches!(ending, ".bak" | ".old" | ".backup" | ".orig" | ".copy" | ".save" | "~" | ".txt")
+}
+
+/// The place of the system that a read would look into.
+pub(super) fn read_system(parts: &Parts, strict: Strictness) -> Option<Place> {
+    if READ_SYSTEM_FREE.iter().any(|place| parts.is_below(place)) {
+        return None;
+    }
+    let table = match strict {
+        Strictness::Seed => READ_SYSTEM,
+        Strictness::Content => READ_SYSTEM_SECRET,
+    };
+    table.iter().find(|place| parts.is_below(place)).copied()
+}
+
+/// The place of the system that a write would change.
+pub(super) fn write_system(parts: &Parts, workspace: &Parts) -> Option<Place> {
+    let fixed = WRITE_SYSTEM.iter().find(|place| parts.is_below(place));
+    let outside = || {
+        WRITE_SYSTEM_OUTSIDE.iter().find(|place| {
+            parts.is_below(place) && !(workspace.is_below(place) && parts.is_inside(workspace))
+        })
+    };
+    let free = || is_scratch(parts);
+    fixed.or_else(|| if free() { None } else { outside() }).copied()
+}
+
+/// Whether the path lies in a folder for scratch files.
+pub(super) fn is_scratch(parts: &Parts) -> bool {
+    SCRATCH.iter().any(|place| parts.is_below(place))
+}
+
+/// The file that runs later, wherever it stands.
+pub(super) fn startup_anywhere(parts: &Parts) -> Option<Place> {
+    STARTUP_ANYWHERE.iter().find(|place| parts.holds(place)).copied()
+}
+
+/// Folders of secrets below a home, for comparing by device and inode.
+pub(super) fn home_stores() -> impl Iterator<Item = &'static str> {
+    HOME_SECRETS.iter().copied()
+}

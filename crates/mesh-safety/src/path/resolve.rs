@@ -1,0 +1,129 @@
+//! What a path really names on this machine: links followed, one file under two names recognised.
+//!
+//! Only looking, never opening. What is judged here can change before it is opened; whoever opens it should do so without
+//! following links again.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::path::{Component, Path, PathBuf};
+
+/// Links on the way before we call it a loop. As Linux: 40.
+const MAX_LINKS: usize = 40;
+
+/// The path leads back to itself, or through more links than a system follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkLoop;
+
+/// Follows every link of an absolute path. What does not exist (yet) is taken as it is written.
+///
+/// # Errors
+/// When the links do not end.
+pub(super) fn follow(path: &Path) -> Result<PathBuf, LinkLoop> {
+    let mut links = 0;
+    let mut done = PathBuf::new();
+    let mut left: Vec<OsString> = reversed(path);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            done.pop();
+            continue;
+        }
+        let here = done.join(&name);
+        let target = match fs::symlink_metadata(&here) {
+            Ok(found) if found.file_type().is_symlink() => fs::read_link(&here).ok(),
+            _ => None,
+        };
+        match target {
+            None => done = here,
+            Some(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(LinkLoop);
+                }
+                if target.is_absolute() {
+                    done = PathBuf::new();
+                }
+                left.extend(reversed(&target));
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn reversed(path: &Path) -> Vec<OsString> {
+    path.components()
+        .filter(|component| !matches!(component, Component::CurDir))
+        .map(|component| component.as_os_str().to_owned())
+        .rev()
+        .collect()
+}
+
+/// What stands at a path, as far as a guard cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing yet.
+    Absent,
+    /// A plain file, with how many names it has.
+    File {
+        /// Hard links; 1 where the system does not tell.
+        names: u64,
+    },
+    /// A folder.
+    Folder,
+    /// A pipe, socket or device.
+    Special,
+}
+
+/// Looks at what a path names. Links are followed.
+pub(super) fn kind(path: &Path) -> Kind {
+    match fs::metadata(path) {
+        Err(_) => Kind::Absent,
+        Ok(found) if found.is_dir() => Kind::Folder,
+        Ok(found) if found.is_file() => Kind::File { names: names_of(&found) },
+        Ok(_) => Kind::Special,
+    }
+}
+
+/// Whether the path is, or lies below, one of these places under any other name: a second mount, another spelling of the home,
+/// a hard link to a file directly in one of them (D-24).
+pub(super) fn is_same_as_any(path: &Path, places: impl Iterator<Item = PathBuf>) -> bool {
+    let ids: Vec<Id> = path.ancestors().filter_map(|above| fs::metadata(above).ok()).filter_map(|m| id(&m)).collect();
+    let linked = matches!(kind(path), Kind::File { names } if names > 1);
+    places.into_iter().any(|place| {
+        let Ok(found) = fs::metadata(&place) else { return false };
+        let same = id(&found).is_some_and(|id| ids.contains(&id));
+        same || (linked && found.is_dir() && holds_file(&place, ids.first().copied()))
+    })
+}
+
+/// Entries of a store that are compared with a hard link. Key stores are small.
+const MAX_ENTRIES: usize = 256;
+
+fn holds_file(folder: &Path, wanted: Option<Id>) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut files = entries.take(MAX_ENTRIES).filter_map(Result::ok).filter_map(|entry| entry.metadata().ok());
+    wanted.is_some() && files.any(|found| id(&found) == wanted)
+}
+
+type Id = (u64, u64);
+
+#[cfg(unix)]
+fn id(found: &Metadata) -> Option<Id> {
+    use std::os::unix::fs::MetadataExt;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &Metadata) -> Option<Id> {
+    None
+}
+
+#[cfg(unix)]
+fn names_of(found: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    found.nlink()
+}
+
+#[cfg(not(unix))]
+fn names_of(_: &Metadata) -> u64 {
+    1
+}
