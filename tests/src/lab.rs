@@ -123,7 +123,9 @@ pub fn binary() -> &'static Path {
         let profile = test.ancestors().nth(2).expect("tests run from the target folder");
         let target = profile.parent().expect("a profile stands in the target folder");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "meshapi-cli", "--bin", "meshapi", "--target-dir"]).arg(target);
+        cargo
+            .args(["build", "--quiet", "--package", "meshapi-cli", "--bin", "meshapi", "--target-dir"])
+            .arg(target);
         match profile.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => {}
             Some(name) => drop(cargo.args(["--profile", name])),

@@ -16,7 +16,11 @@ fn calls(name: &str, arguments: &Value) -> Reply {
 /// The tool results of a request, in order.
 fn results(request: &ScriptedRequest) -> Vec<String> {
     let messages = request.json["messages"].as_array().unwrap();
-    messages.iter().filter(|m| m["role"] == "tool").map(|m| m["content"].as_str().unwrap().to_owned()).collect()
+    messages
+        .iter()
+        .filter(|m| m["role"] == "tool")
+        .map(|m| m["content"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -48,7 +52,11 @@ fn each_line_is_a_prompt_of_one_session() {
     let lab = Lab::new(Script::in_order([says("one"), says("two")]));
     let run = lab.run_with_input(&[], "first\n\n/mode yolo\n/nope\nsecond\n/exit\nnever\n");
     assert_eq!((run.code, run.out.as_str()), (Some(0), "one\ntwo\n"));
-    assert!(run.err.contains("Mode set to bypass") && run.err.contains("Unknown command: /nope"), "{}", run.err);
+    assert!(
+        run.err.contains("Mode set to bypass") && run.err.contains("Unknown command: /nope"),
+        "{}",
+        run.err
+    );
     let requests = lab.requests();
     let spoken = |role| requests[1].last_text(role);
     assert_eq!((requests.len(), spoken("assistant"), spoken("user")), (2, "one", "second"));
@@ -113,7 +121,8 @@ fn usage_and_missing_key_have_their_codes() {
 
 #[test]
 fn a_stream_that_breaks_starts_again_and_says_so() {
-    let lab = Lab::new(Script::in_order([Reply::stream().text("half an ans").truncate(), says("whole answer")]));
+    let lab =
+        Lab::new(Script::in_order([Reply::stream().text("half an ans").truncate(), says("whole answer")]));
     let run = lab.run(&["-p", "go"]);
     assert_eq!((run.code, run.out.as_str()), (Some(0), "half an ans\nwhole answer\n"), "{}", run.err);
     assert!(run.err.contains("retrying in") && run.err.contains("starts again"), "{}", run.err);
@@ -183,13 +192,18 @@ fn masked(value: Value, lab: &Lab) -> Value {
             .into_iter()
             .map(|(key, value)| {
                 let varies = ["session_id", "id", "duration_ms", "duration_api_ms", "wait_ms"];
-                let value =
-                    if varies.contains(&key.as_str()) { json!(format!("[{key}]")) } else { masked(value, lab) };
+                let value = if varies.contains(&key.as_str()) {
+                    json!(format!("[{key}]"))
+                } else {
+                    masked(value, lab)
+                };
                 (key, value)
             })
             .collect(),
         Value::Array(items) => items.into_iter().map(|item| masked(item, lab)).collect(),
-        Value::String(text) => json!(text.replace(&work, "[work]").replace(env!("CARGO_PKG_VERSION"), "[version]")),
+        Value::String(text) => {
+            json!(text.replace(&work, "[work]").replace(env!("CARGO_PKG_VERSION"), "[version]"))
+        }
         other => other,
     }
 }

@@ -248,7 +248,7 @@ impl Agent {
         CompletionRequest {
             model: self.settings.model.clone(),
             messages,
-            tools: Some(self.tools_json.clone()).filter(|_| self.tools.specs().next().is_some()),
+            tools: self.tools.specs().next().map(|_| self.tools_json.clone()),
             route: self.settings.route.clone(),
             fallback_models: self.settings.fallback_models.clone(),
             reasoning_effort: self.settings.reasoning_effort.clone(),
@@ -360,7 +360,13 @@ impl Agent {
     }
 
     async fn report(&mut self, end: TurnEnd, tally: Tally, listener: &mut dyn Listener) -> TurnReport {
-        let catalog = self.look_up(tally.wall).await;
+        // Whoever interrupted waits for the prompt, not for a price.
+        let catalog = match end {
+            TurnEnd::Interrupted { .. } => None,
+            TurnEnd::Finished { .. } | TurnEnd::HopLimit { .. } | TurnEnd::Failed { .. } => {
+                self.look_up(tally.wall).await
+            }
+        };
         let turn_cost = self.ledger.settle(catalog.as_deref());
         let report = TurnReport {
             end,

@@ -19,14 +19,14 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// The sum, or `None` when nothing could be priced.
+    /// The sum, or `None` when nothing could be priced. It counts as an estimate as soon as any part of it is one, or
+    /// some request is missing from it.
     pub fn total(&self) -> Option<Cost> {
-        if self.estimated > 0.0 {
-            Some(Cost::Estimated(Usd(self.billed + self.estimated)))
-        } else if self.billed > 0.0 {
-            Some(Cost::Billed(Usd(self.billed)))
-        } else {
-            None
+        let sum = Usd(self.billed + self.estimated);
+        match sum.0 > 0.0 {
+            false => None,
+            true if self.estimated > 0.0 || self.unpriced > 0 => Some(Cost::Estimated(sum)),
+            true => Some(Cost::Billed(sum)),
         }
     }
 
@@ -128,4 +128,63 @@ pub trait Prices: Send + Sync {
 
     /// The gateway's price list, if it can be had.
     fn catalog(&self) -> PriceFuture<'_, Option<Arc<Catalog>>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn usage() -> Option<Usage> {
+        Usage::from_value(json!({"prompt_tokens": 1_000_000, "completion_tokens": 100_000}))
+    }
+
+    fn catalog() -> Catalog {
+        let pricing = json!({"prompt_usd_per_1m": "3", "completion_usd_per_1m": "15"});
+        Catalog::from_value(&json!([{"id": "a/b", "pricing": pricing}])).unwrap()
+    }
+
+    #[test]
+    fn a_price_in_the_reply_is_billed() {
+        let mut ledger = Ledger::default();
+        ledger.started(Some("r1"), "a/b");
+        ledger.completed(None, usage().as_ref(), Some(Usd(0.25)));
+        assert!(ledger.unsettled().is_empty() && !ledger.wants_prices());
+        let turn = ledger.settle(None);
+        assert_eq!(turn.total(), Some(Cost::Billed(Usd(0.25))));
+        assert_eq!(ledger.session(), turn);
+    }
+
+    #[test]
+    fn billed_amounts_come_by_request_id() {
+        let mut ledger = Ledger::default();
+        for id in ["r1", "r2"] {
+            ledger.started(Some(id), "a/b");
+            ledger.completed(None, usage().as_ref(), None);
+        }
+        assert_eq!(ledger.unsettled(), ["r1", "r2"]);
+        ledger.bill(&HashMap::from([("r1".to_owned(), Usd(1.0))]));
+        assert_eq!(ledger.unsettled(), ["r2"]);
+        let turn = ledger.settle(Some(&catalog()));
+        assert_eq!((turn.billed, turn.estimated, turn.unpriced), (1.0, 4.5, 0));
+        assert_eq!(turn.total(), Some(Cost::Estimated(Usd(5.5))));
+    }
+
+    #[test]
+    fn what_cannot_be_priced_is_counted_and_never_zero() {
+        let mut ledger = Ledger::default();
+        ledger.started(None, "unknown/model");
+        let turn = ledger.settle(Some(&catalog()));
+        assert_eq!((turn.total(), turn.unpriced), (None, 1));
+    }
+
+    #[test]
+    fn an_attempt_that_failed_makes_the_sum_an_estimate() {
+        let mut ledger = Ledger::default();
+        ledger.started(Some("r1"), "a/b");
+        ledger.started(Some("r2"), "a/b");
+        ledger.completed(None, None, Some(Usd(0.1)));
+        assert_eq!(ledger.settle(None).total(), Some(Cost::Estimated(Usd(0.1))));
+    }
 }

@@ -63,10 +63,17 @@ fn check_law(session: &Session) {
             continue;
         }
         if message.tool_calls.is_empty() {
-            assert!(matches!(&message.content, Some(Content::Text(t)) if !t.trim().is_empty()), "empty answer");
+            assert!(
+                matches!(&message.content, Some(Content::Text(t)) if !t.trim().is_empty()),
+                "empty answer"
+            );
         }
         for call in &message.tool_calls {
-            assert!(serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments).is_ok(), "{}", call.arguments);
+            assert!(
+                serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments).is_ok(),
+                "{}",
+                call.arguments
+            );
             assert_eq!(messages.get(i).and_then(|m| m.tool_call_id.as_deref()), Some(call.id.as_str()));
             i += 1;
         }

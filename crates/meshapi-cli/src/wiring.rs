@@ -40,8 +40,8 @@ impl Gateway {
     /// The gateway of the settings, with the retries that the program makes.
     pub fn of(config: &Config, key: &ApiKey) -> Gateway {
         // A daemon that a command leaves behind becomes our child, so that it ends with its call.
-    mesh_agent::adopt_orphans();
-    let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
+        mesh_agent::adopt_orphans();
+        let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
         Gateway {
             model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
             prices: Some(Arc::new(GatewayPrices::new(client.clone()))),

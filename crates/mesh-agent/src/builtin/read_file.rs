@@ -4,7 +4,10 @@ use std::{io::Read, path::Path};
 
 use mesh_safety::Action;
 
-use super::files::{self, Stop, path_arg, plural};
+use super::{
+    files::{self, Stop, path_arg, plural},
+    run_bash::shown,
+};
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, args, output};
 
 /// Most characters of a file in one result. From 0.5.10: 80,000.
@@ -49,7 +52,7 @@ impl Tool for ReadFile {
     }
 
     fn summary(&self, args: &Args) -> String {
-        format!("read_file: {}", path_arg(args).unwrap_or("(missing path)"))
+        format!("read_file: {}", shown(args, "path", usize::MAX))
     }
 
     fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a> {

@@ -123,6 +123,16 @@ pub(super) fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// An argument in a summary: the text, cut; another kind of value as JSON; or that it is missing.
+pub(super) fn shown(args: &Args, name: &str, max_chars: usize) -> String {
+    match args.get(name) {
+        None | Some(Value::Null) => format!("(missing {name})"),
+        Some(Value::String(text)) if text.is_empty() => format!("(missing {name})"),
+        Some(Value::String(text)) => shorten(text, max_chars),
+        Some(other) => shorten(&other.to_string(), max_chars),
+    }
+}
+
 impl Tool for RunBash {
     fn spec(&self) -> &ToolSpec {
         &SPEC
@@ -133,7 +143,7 @@ impl Tool for RunBash {
     }
 
     fn summary(&self, args: &Args) -> String {
-        format!("run_bash: {}", shorten(command(args), SUMMARY_CHARS))
+        format!("run_bash: {}", shown(args, "command", SUMMARY_CHARS))
     }
 
     fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a> {

@@ -9,7 +9,7 @@ use mesh_safety::Action;
 use serde_json::Value;
 
 use super::{
-    run_bash::shorten,
+    run_bash::{shorten, shown},
     server::{
         FIRST_AUTO_PORT, RunningServer, Servers,
         launch::{LaunchError, Wanted, answers, launch},
@@ -200,9 +200,10 @@ impl Tool for StartServer {
     }
 
     fn summary(&self, args: &Args) -> String {
-        let command = shorten(command(args), SUMMARY_CHARS);
+        let command = shown(args, "command", SUMMARY_CHARS);
         match args.get("port") {
             None | Some(Value::Null) => format!("start_server: {command} (auto-port)"),
+            Some(port) if whole(port) == Some(0) => format!("start_server: {command} (auto-port)"),
             Some(port) => format!("start_server: {command} (port {port})"),
         }
     }

@@ -6,7 +6,7 @@ use mesh_client::{ErrorKind, MeshClient};
 use mesh_safety::Action;
 use serde_json::Value;
 
-use super::run_bash::shorten;
+use super::run_bash::{shorten, shown};
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec};
 
 /// How long a search may take. From beyond-the-seed G: 30 s.
@@ -24,8 +24,8 @@ const LINE_CHARS: usize = 300;
 /// Longest query that the gateway takes, in characters. From the wire's page on `/web/search`.
 const QUERY_CHARS: usize = 2_000;
 
-/// Characters of the query in its summary, as for a command (seed 10.4).
-const SUMMARY_CHARS: usize = 200;
+/// Characters of the query in its summary. From 0.5.10.
+const SUMMARY_CHARS: usize = 120;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "web_search",
@@ -164,7 +164,7 @@ impl Tool for WebSearchTool {
     }
 
     fn summary(&self, args: &Args) -> String {
-        format!("web_search: {}", shorten(query(args), SUMMARY_CHARS))
+        format!("web_search: {}", shown(args, "query", SUMMARY_CHARS))
     }
 
     fn run<'a>(&'a self, args: &'a Args, _ctx: &'a ToolContext) -> ToolFuture<'a> {

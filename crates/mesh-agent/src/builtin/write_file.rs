@@ -5,7 +5,10 @@ use std::path::Path;
 use mesh_safety::Action;
 use serde_json::Value;
 
-use super::files::{self, Stop, path_arg};
+use super::{
+    files::{self, Stop, path_arg},
+    run_bash::shown,
+};
 use crate::tool::{Args, FileChange, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, args};
 
 /// Largest old file that is kept for the diff: 2 MiB.
@@ -35,8 +38,13 @@ impl Tool for WriteFile {
     }
 
     fn summary(&self, args: &Args) -> String {
-        let chars = args::text(args, "content").map_or(0, |content| content.chars().count());
-        format!("write_file: {} ({chars} chars)", path_arg(args).unwrap_or("(missing path)"))
+        let chars = match args.get("content") {
+            Some(Value::String(content)) => content.chars().count(),
+            // Not written, but told as the Python releases do.
+            Some(Value::Array(items)) => items.len(),
+            _ => 0,
+        };
+        format!("write_file: {} ({chars} chars)", shown(args, "path", usize::MAX))
     }
 
     fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a> {

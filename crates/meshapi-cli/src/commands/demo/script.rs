@@ -32,7 +32,7 @@ fi
 
 /// One answer of the scripted model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Move {
+pub(super) struct Move {
     /// What it says.
     pub text: String,
     /// What it wants done: name and arguments.
@@ -42,7 +42,7 @@ pub struct Move {
 }
 
 /// The next answer to a conversation.
-pub fn next_move(messages: &[Value]) -> Move {
+pub(super) fn next_move(messages: &[Value]) -> Move {
     let results = messages.iter().filter(|m| m["role"] == "tool").filter_map(|m| m["content"].as_str());
     let results: Vec<&str> = results.collect();
     let last = results.last().copied().unwrap_or_default();
