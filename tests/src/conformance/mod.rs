@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use meshapi_cli::sys::HOME_VARIABLE;
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -78,10 +79,16 @@ impl Adapter {
         match (set, op) {
             ("stream", "stream") => self.wait(stream::answer(input)),
             ("config", "config" | "history") => config::answer(op, input),
-            ("tools", "execute") => self.wait(tools::execute(input)),
+            ("tools", "execute") => {
+                at_home(input)?;
+                self.wait(tools::execute(input))
+            }
             ("tools", "schema") => tools::schema(&self.toolbox),
             ("tools", "plan_tools") => tools::plan(input),
-            ("loop", "loop") => self.wait(turns::answer(input)),
+            ("loop", "loop") => {
+                at_home(input)?;
+                self.wait(turns::answer(input))
+            }
             ("agent", _) => agent::answer(&self.toolbox, op, input),
             ("permissions", _) => permissions::answer(op, input),
             ("render", _) => render::answer(&self.toolbox, op, input),
@@ -118,6 +125,18 @@ fn list<'v>(input: &'v Value, key: &str) -> &'v [Value] {
 
 fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
+}
+
+/// Commands of a record run with this process's environment: it must be one whose home is the record's, so that what
+/// they do to `~` they do to a throw-away folder.
+fn at_home(input: &Value) -> Result<(), String> {
+    let (_, home) = folders(input)?;
+    let is_at_home = std::env::var_os(HOME_VARIABLE).is_some_and(|own| own == home.as_os_str());
+    if is_at_home {
+        Ok(())
+    } else {
+        Err("commands run only in a process whose home is the record's".to_owned())
+    }
 }
 
 /// The folders of a record with a fixture.

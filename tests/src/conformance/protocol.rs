@@ -1,7 +1,8 @@
 //! JSON lines: `{"set","id","input"}` in, `{"id","output"}` or `{"id","skip":"why"}` out, one line for each.
 //!
-//! Commands that a tool runs inherit the environment of this process, so a record with folders of its own is answered by
-//! another process of the same program, started with the home and the working directory of the record.
+//! Commands that a tool runs inherit the environment of this process, so a record that runs some is answered by another
+//! process of the same program, started with the home and the working directory of the record. No command of a record
+//! ever runs with the home of whoever started the adapter.
 
 use std::{
     io::{self, BufRead, Write},

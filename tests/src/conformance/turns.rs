@@ -200,8 +200,7 @@ fn body(said: &str, meta: &Value) -> Value {
         let function = json!({"name": call["name"], "arguments": call["arguments"]});
         json!({"id": call["id"], "type": "function", "function": function})
     });
-    let message =
-        json!({"role": "assistant", "content": said, "tool_calls": calls.collect::<Vec<_>>()});
+    let message = json!({"role": "assistant", "content": said, "tool_calls": calls.collect::<Vec<_>>()});
     json!({
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": meta["usage"],
