@@ -1,0 +1,304 @@
+//! The walk through a syntax tree: every command that could run is met once, with what is known of its words and its input.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::ast::{Assign, Command, Kind, Pipeline, Redirect, RedirectKind, Script, Word};
+use super::expand::Value;
+use super::flow::{Arg, Flow, Taint};
+use super::programs::{self, Call};
+use super::{parse, variables};
+use crate::Policy;
+use crate::path::{Guard, Scope};
+
+/// Commands that are looked at in one text, counted anew in each turn of a loop; more is too much to judge.
+const MAX_STEPS: usize = 4000;
+
+/// Texts inside texts (`sh -c`, `eval`, traps) that are followed.
+const MAX_TEXTS: usize = 10;
+
+/// Values of a loop's variable that are tried one by one.
+const MAX_LOOP_VALUES: usize = 16;
+
+/// Reasons that are kept; a person reads three.
+const MAX_REASONS: usize = 8;
+
+/// The state of a script while it is walked.
+pub(super) struct Walk<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) guard: &'a Guard<'a>,
+    /// Where commands may write.
+    pub(super) scope: Scope,
+    /// The working folder; `None` once it is not known any more.
+    pub(super) folder: Option<PathBuf>,
+    pub(super) variables: HashMap<String, Value>,
+    /// Files that this script wrote, by their last name, with what went in.
+    pub(super) written: HashMap<String, Flow>,
+    /// An archive from the network was unpacked.
+    pub(super) has_unpacked: bool,
+    /// Functions around the current command.
+    defining: Vec<String>,
+    reasons: Vec<String>,
+    steps: usize,
+    texts: usize,
+}
+
+/// What stands around a command.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Context {
+    /// Its output goes into another command.
+    pub(super) is_piped: bool,
+    /// It runs beside others: in a pipeline or in the background.
+    pub(super) is_beside: bool,
+    /// Its output goes to a file or device.
+    pub(super) is_redirected: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(policy: &'a Policy, guard: &'a Guard<'a>, scope: Scope) -> Walk<'a> {
+        Walk {
+            policy,
+            guard,
+            scope,
+            folder: Some(policy.workspace.clone()),
+            variables: HashMap::new(),
+            written: HashMap::new(),
+            has_unpacked: false,
+            defining: Vec::new(),
+            reasons: Vec::new(),
+            steps: 0,
+            texts: 0,
+        }
+    }
+
+    /// What was found, in the order in which it was met.
+    pub(super) fn into_reasons(self) -> Vec<String> {
+        self.reasons
+    }
+
+    /// Notes why a person should see this first.
+    pub(super) fn ask(&mut self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// The user's home as text.
+    pub(super) fn home(&self) -> Option<&str> {
+        self.policy.home.as_deref().and_then(std::path::Path::to_str)
+    }
+
+    /// The folder where relative paths start, for judging; the workspace when it is not known.
+    pub(super) fn base(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| self.policy.workspace.clone())
+    }
+
+    /// Sets a variable for what follows.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// Judges a text that another program hands to a shell.
+    pub(super) fn text(&mut self, text: &str, stdin: &Flow) -> Flow {
+        if self.texts >= MAX_TEXTS {
+            self.ask("commands inside commands, too deep to judge");
+            return Flow::default();
+        }
+        self.texts += 1;
+        let flow = match parse::parse(text) {
+            Ok(script) => self.apart(|walk| walk.script(&script, stdin)),
+            Err(error) => {
+                self.ask(format!("the shell text does not parse: {}", error.0));
+                Flow::default()
+            }
+        };
+        self.texts -= 1;
+        flow
+    }
+
+    /// Judges a substitution and says what comes out of it.
+    pub(super) fn substitution(&mut self, script: &Script) -> Flow {
+        let flow = self.apart(|walk| walk.script(script, &Flow::default()));
+        Flow { is_fed: true, ..flow }
+    }
+
+    /// Runs a part whose changes of folder and variables do not last.
+    fn apart<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        let (folder, variables) = (self.folder.clone(), self.variables.clone());
+        let out = run(self);
+        (self.folder, self.variables) = (folder, variables);
+        out
+    }
+
+    /// Walks commands in their order.
+    pub(super) fn script(&mut self, script: &Script, stdin: &Flow) -> Flow {
+        let mut flows: Vec<Flow> = Vec::new();
+        for pipeline in &script.items {
+            flows.push(self.pipeline(pipeline, stdin));
+        }
+        let taint = flows.iter().fold(Taint::NONE, |all, flow| all | flow.taint);
+        let text = flows.iter().map(|flow| flow.text.as_deref()).collect::<Option<String>>();
+        Flow { text: text.filter(|_| !flows.is_empty()), taint, is_fed: flows.iter().any(|flow| flow.is_fed) }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, stdin: &Flow) -> Flow {
+        let last = pipeline.commands.len().saturating_sub(1);
+        let is_beside = pipeline.background || last > 0;
+        let mut flow = stdin.clone();
+        for (at, command) in pipeline.commands.iter().enumerate() {
+            let context = Context { is_piped: at < last, is_beside, is_redirected: false };
+            flow = if last > 0 {
+                self.apart(|walk| walk.command(command, &flow, context))
+            } else {
+                self.command(command, &flow, context)
+            };
+            flow.is_fed |= at < last;
+        }
+        flow
+    }
+
+    fn command(&mut self, command: &Command, stdin: &Flow, context: Context) -> Flow {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            if self.steps == MAX_STEPS + 1 {
+                self.ask("too many commands to judge");
+            }
+            return Flow::default();
+        }
+        let (stdin, outputs) = self.redirects(&command.redirects, stdin);
+        let context = Context { is_redirected: !outputs.is_empty(), ..context };
+        let flow = match &command.kind {
+            Kind::Simple { assigns, words } => self.simple(assigns, words, &stdin, context),
+            Kind::Group(script) => self.script(script, &stdin),
+            Kind::Subshell(script) => self.apart(|walk| walk.script(script, &stdin)),
+            Kind::Branches(scripts) => self.branches(scripts, &stdin),
+            Kind::For { name, words, body } => self.for_loop(name, words, body, &stdin),
+            Kind::Case { word, arms } => {
+                let _ = self.single(word);
+                self.branches(arms, &stdin)
+            }
+            Kind::Function { name, body } => {
+                self.defining.push(name.clone());
+                self.apart(|walk| walk.command(body, &Flow::default(), Context::default()));
+                self.defining.pop();
+                Flow::default()
+            }
+            Kind::Test(words) => {
+                words.iter().for_each(|word| drop(self.single(word)));
+                Flow::default()
+            }
+        };
+        for output in outputs {
+            self.written.insert(output, flow.clone());
+        }
+        flow
+    }
+
+    /// Scripts of which any may run: taken one after another, which keeps what each of them sets.
+    fn branches(&mut self, scripts: &[Script], stdin: &Flow) -> Flow {
+        let taint = scripts.iter().fold(Taint::NONE, |all, script| all | self.script(script, stdin).taint);
+        Flow { text: None, taint, is_fed: stdin.is_fed }
+    }
+
+    fn for_loop(&mut self, name: &str, words: &[Word], body: &Script, stdin: &Flow) -> Flow {
+        let values = self.arguments(words);
+        let mut taint = Taint::NONE;
+        for value in values.iter().take(MAX_LOOP_VALUES) {
+            let set = if value.is_known { Value::Known(value.text.clone()) } else { Value::Unknown(value.taint) };
+            self.set(name, set);
+            taint |= self.script(body, stdin).taint;
+        }
+        if values.is_empty() || values.len() > MAX_LOOP_VALUES {
+            self.set(name, Value::Unknown(Taint::NONE));
+            taint |= self.script(body, stdin).taint;
+        }
+        Flow { text: None, taint, is_fed: stdin.is_fed }
+    }
+
+    /// Judges redirections; gives the input that results, and the names of files that are written.
+    fn redirects(&mut self, redirects: &[Redirect], stdin: &Flow) -> (Flow, Vec<String>) {
+        let mut stdin = stdin.clone();
+        let mut outputs = Vec::new();
+        for redirect in redirects {
+            if redirect.kind == RedirectKind::Text {
+                stdin = self.flow_of(&redirect.target);
+                continue;
+            }
+            let target = self.single(&redirect.target);
+            let is_descriptor = target.text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+            match redirect.kind {
+                RedirectKind::Read => stdin = self.input(&target),
+                RedirectKind::Duplicate if is_descriptor => {}
+                _ => {
+                    self.write(&target, "a redirection");
+                    outputs.push(target.base_name());
+                }
+            }
+        }
+        (stdin, outputs)
+    }
+
+    /// What a file gives that is read: known when this script wrote it.
+    pub(super) fn input(&mut self, file: &Arg) -> Flow {
+        if let Some(process) = &file.process {
+            return Flow::clone(process);
+        }
+        self.read(file, "a redirection");
+        match file.text.as_str() {
+            "/dev/null" => Flow::text(""),
+            _ => self.content(file),
+        }
+    }
+
+    /// What a file holds, as far as this script wrote it.
+    pub(super) fn content(&self, file: &Arg) -> Flow {
+        match self.written.get(&file.base_name()) {
+            Some(flow) => Flow { taint: flow.taint | Taint::FILE, is_fed: true, text: flow.text.clone() },
+            None => Flow::tainted(Taint::FILE | file.taint),
+        }
+    }
+
+    fn simple(&mut self, assigns: &[Assign], words: &[Word], stdin: &Flow, context: Context) -> Flow {
+        for assign in assigns {
+            let values: Vec<Arg> = assign.values.iter().map(|value| self.single(value)).collect();
+            variables::assign(self, assign, &values, words.is_empty());
+        }
+        let args = self.arguments(words);
+        let Some((name, args)) = args.split_first() else {
+            return Flow::default();
+        };
+        self.run(name, args, stdin, context)
+    }
+
+    /// Judges one program with its arguments.
+    pub(super) fn run(&mut self, name: &Arg, args: &[Arg], stdin: &Flow, context: Context) -> Flow {
+        self.steps += 1;
+        let base = name.base_name();
+        let base = base.strip_suffix(".exe").unwrap_or(&base).to_owned();
+        if base.is_empty() || base.contains(['*', '?', '[']) && base != "[" && base != "[[" {
+            self.ask("the program is only known at run time");
+            return Flow::tainted(stdin.taint | Taint::FILE);
+        }
+        if context.is_beside && self.defining.contains(&base) {
+            self.ask(format!("`{base}` starts itself again and again"));
+        }
+        self.execute(name);
+        programs::judge(self, &Call { name: base, args, stdin, context })
+    }
+
+    /// A file that is run: what this script fetched or wrote is judged before it runs.
+    pub(super) fn execute(&mut self, file: &Arg) {
+        if let Some(flow) = self.written.get(&file.base_name()).cloned() {
+            if flow.taint.has(Taint::FETCHED) {
+                self.ask(format!("runs `{}`, which this command fetched from the network", file.text));
+            } else if flow.taint.has(Taint::DECODED) {
+                self.ask(format!("runs `{}`, which this command decoded", file.text));
+            } else if let Some(text) = flow.text.filter(|text| !text.starts_with("#!") || text.contains("sh")) {
+                self.text(&text, &Flow::default());
+            }
+        } else if self.has_unpacked && file.text.contains('/') && !file.text.starts_with('/') {
+            self.ask(format!("may run `{}` out of an archive that this command fetched", file.text));
+        }
+    }
+}
