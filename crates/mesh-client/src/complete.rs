@@ -63,9 +63,6 @@ impl MeshClient {
     /// Gets one completion: streaming attempts with waits between them as `policy` says, then one request for a
     /// whole answer. Events are handed on as they happen.
     ///
-    /// In a current-thread runtime call it from a spawned task rather than from `block_on` itself: waking the
-    /// latter costs a system call for each piece that arrives.
-    ///
     /// # Errors
     /// The error of the last attempt.
     ///

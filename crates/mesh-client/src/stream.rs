@@ -114,7 +114,7 @@ impl CompletionStream {
     /// Returns the next piece if it is there, or comes as soon as the connection gets its turn.
     async fn ready(&mut self) -> Option<Result<Option<Bytes>, HttpError>> {
         let mut gave_way = false;
-        poll_fn(|cx| match self.body.poll_read(cx) {
+        poll_fn(|cx| match self.body.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(Some(piece)),
             Poll::Pending if gave_way => Poll::Ready(None),
             Poll::Pending => {

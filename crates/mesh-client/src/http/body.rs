@@ -179,17 +179,22 @@ pub struct BodyReader {
     ended: bool,
 }
 
-/// The deadline between two pieces. The timer is only set anew when it rings, so a piece costs no timer work.
+/// The deadline between two pieces, counted in ticks of a timer that runs on by itself: a piece only leaves a mark,
+/// so it costs neither a look at the clock nor timer work. Silence is noticed after the limit, at most a tick late.
 struct Idle {
     limit: Duration,
-    last: Instant,
+    has_moved: bool,
+    silent_ticks: u32,
     timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// Ticks in a limit.
+const IDLE_TICKS: u32 = 8;
 
 impl BodyReader {
     pub(super) fn new(inner: Incoming, host: Arc<str>, idle: Option<Duration>) -> BodyReader {
         let ended = inner.is_end_stream();
-        let idle = idle.map(|limit| Idle { limit, last: Instant::now(), timer: None });
+        let idle = idle.map(|limit| Idle { limit, has_moved: false, silent_ticks: 0, timer: None });
         BodyReader { inner, host, idle, ended }
     }
 
@@ -210,11 +215,19 @@ impl BodyReader {
     /// # Errors
     /// Those of [`BodyReader::read`].
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpError>> {
+        match self.poll_piece(cx) {
+            Poll::Pending => self.poll_idle(cx).map(Err),
+            ready => ready,
+        }
+    }
+
+    /// Like [`BodyReader::poll_read`] without the deadline, for a look at what is already there.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpError>> {
         while !self.ended {
             match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Some(idle) = &mut self.idle {
-                        idle.last = Instant::now();
+                        idle.has_moved = true;
                     }
                     match frame.into_data() {
                         Ok(bytes) if !bytes.is_empty() => return Poll::Ready(Ok(Some(bytes))),
@@ -227,29 +240,27 @@ impl BodyReader {
                     return Poll::Ready(Err(from_body(&self.host, error)));
                 }
                 Poll::Ready(None) => self.ended = true,
-                Poll::Pending => return self.poll_idle(cx),
+                Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(None))
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpError>> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<HttpError> {
         let Some(idle) = &mut self.idle else { return Poll::Pending };
-        let timer =
-            idle.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(idle.last + idle.limit)));
-        loop {
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let due = idle.last + idle.limit;
-            if Instant::now() >= due {
-                let after = idle.limit;
+        let tick = idle.limit / IDLE_TICKS;
+        let timer = idle.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(tick)));
+        while timer.as_mut().poll(cx).is_ready() {
+            idle.silent_ticks = if idle.has_moved { 0 } else { idle.silent_ticks + 1 };
+            idle.has_moved = false;
+            if idle.silent_ticks >= IDLE_TICKS {
                 self.ended = true;
-                let host = self.host.to_string();
-                return Poll::Ready(Err(HttpError::Timeout { host, phase: Phase::Idle, after }));
+                let (host, after) = (self.host.to_string(), idle.limit);
+                return Poll::Ready(HttpError::Timeout { host, phase: Phase::Idle, after });
             }
-            timer.as_mut().reset(due);
+            timer.as_mut().reset(Instant::now() + tick);
         }
+        Poll::Pending
     }
 
     /// Lowers the limit between two pieces, when little more is expected.
@@ -257,6 +268,7 @@ impl BodyReader {
     pub(crate) fn shorten_idle(&mut self, limit: Duration) {
         if let Some(idle) = &mut self.idle {
             idle.limit = idle.limit.min(limit);
+            idle.silent_ticks = 0;
             idle.timer = None;
         }
     }

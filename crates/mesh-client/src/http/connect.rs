@@ -1,6 +1,5 @@
 //! Making a connection: direct, through a proxy, with TLS; each part set up when first needed.
 use std::future::Future;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -10,10 +9,10 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper::header::HeaderValue;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, Write};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -22,6 +21,7 @@ use tower_service::Service;
 
 use super::client::Proxy;
 use super::error::{BoxError, ConnectFailure, find, innermost};
+use super::link::Link;
 
 /// How long a silent TCP connection waits before the system asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -214,68 +214,6 @@ fn proxy_failure(error: BoxError) -> ConnectFailure {
     let said = error.to_string();
     let cause = innermost(error.as_ref()).to_string();
     ConnectFailure::Proxy(if said == cause { said } else { format!("{said}: {cause}") })
-}
-
-/// A made connection of any kind. One dynamic call a read: nothing next to the system call behind it.
-pub(super) struct Link {
-    io: Box<dyn Io>,
-    absolute_form: bool,
-}
-
-trait Io: Connection + Read + Write + Send + Unpin {}
-impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
-
-impl Link {
-    fn direct(io: impl Io + 'static) -> Link {
-        Link { io: Box::new(io), absolute_form: false }
-    }
-
-    fn absolute_form(io: impl Io + 'static) -> Link {
-        Link { io: Box::new(io), absolute_form: true }
-    }
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        let connected = self.io.connected();
-        if self.absolute_form { connected.proxy(true) } else { connected }
-    }
-}
-
-impl Read for Link {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl Write for Link {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
 }
 
 #[cfg(test)]

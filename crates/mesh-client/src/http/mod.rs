@@ -1,9 +1,11 @@
 //! The HTTP part: a pooled client, bodies, server-sent events and a server loop. It names nothing of the
 //! model protocol and can be used alone (`default-features = false, features = ["http"]`).
 mod body;
+mod chunks;
 mod client;
 mod connect;
 mod error;
+mod link;
 #[cfg(feature = "server")]
 mod server;
 pub mod sse;

@@ -229,7 +229,10 @@ impl Fields {
     fn dispatch(&mut self, borrowed: Option<&[u8]>, on_event: &mut impl FnMut(Event<'_>)) {
         if let Some(data) = borrowed.or_else(|| self.has_data.then_some(self.data.as_slice())) {
             let id = (!self.id.is_empty()).then_some(self.id.as_str());
-            on_event(Event { event: &self.event, data: String::from_utf8_lossy(data), id });
+            // The strict check is several times as fast as the lossy one, which only broken text needs.
+            let data =
+                std::str::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed);
+            on_event(Event { event: &self.event, data, id });
         }
         self.reset();
     }
