@@ -145,3 +145,106 @@ fn is_json(text: &str) -> bool {
 fn is_json_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && is_json(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Fragments as `[index, id, name, arguments]`, calls as `[id, name, arguments]`.
+    #[track_caller]
+    fn check(fragments: Value, want: Value, want_dropped: u32) {
+        let mut accumulator = ToolCallAccumulator::new();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        for fragment in fragments.as_array().unwrap() {
+            accumulator.push(&ToolCallDelta {
+                index: fragment[0].as_i64(),
+                id: text(&fragment[1]).into(),
+                name: text(&fragment[2]).into(),
+                arguments: text(&fragment[3]).into(),
+            });
+        }
+        let (calls, dropped) = accumulator.finish();
+        let calls: Value = calls.iter().map(|call| json!([call.id, call.name, call.arguments])).collect();
+        assert_eq!((calls, dropped), (want, want_dropped), "{fragments}");
+    }
+
+    #[test]
+    fn an_index_names_the_call() {
+        check(
+            json!([[1, "b", "g", "{"], [0, "a", "f", "{"], [1, "", "", "}"], [0, "", "", "}"]]),
+            json!([["a", "f", "{}"], ["b", "g", "{}"]]),
+            0,
+        );
+    }
+
+    #[test]
+    fn without_an_index_the_id_names_it_and_without_both_the_call_in_flight() {
+        check(
+            json!([
+                [null, "a", "f", "{"],
+                [null, "b", "g", "{"],
+                [null, "a", "", "}"],
+                [null, "b", "", ""],
+                [null, "", "", "}"]
+            ]),
+            json!([["a", "f", "{}"], ["b", "g", "{}"]]),
+            0,
+        );
+        check(json!([[null, "", "f", "{"], [null, "", "", "}"]]), json!([["call_0", "f", "{}"]]), 0);
+    }
+
+    #[test]
+    fn a_second_call_on_one_index_stays_a_call_of_its_own() {
+        check(
+            json!([[0, "a", "f", "{\"x\":1}"], [0, "b", "g", "{\"y\""], [0, "", "", ":2}"]]),
+            json!([["a", "f", "{\"x\":1}"], ["b", "g", "{\"y\":2}"]]),
+            0,
+        );
+        check(
+            json!([[null, "", "f", "{}"], [null, "", "f", "{}"]]),
+            json!([["call_0", "f", "{}"], ["call_1", "f", "{}"]]),
+            0,
+        );
+        // The name repeated beside each fragment is still one call.
+        check(json!([[0, "a", "f", "{"], [0, "a", "f", "}"]]), json!([["a", "f", "{}"]]), 0);
+    }
+
+    #[test]
+    fn arguments_without_a_name_go_to_the_nearest_call_that_lacks_some() {
+        check(json!([[0, "a", "f", ""], [3, "", "", "{}"]]), json!([["a", "f", "{}"]]), 0);
+        check(json!([[0, "", "", "1}"], [1, "a", "f", "{\"x\":"]]), json!([["a", "f", "{\"x\":1}"]]), 0);
+        check(json!([[0, "a", "f", "{}"], [1, "", "", "{}"]]), json!([["a", "f", "{}"]]), 1);
+        check(json!([[0, "a", "", "{}"]]), json!([]), 1);
+    }
+
+    #[test]
+    fn invented_ids_are_free() {
+        check(
+            json!([[0, "call_1", "f", "{}"], [1, "", "g", "{}"], [2, "", "h", "{}"]]),
+            json!([["call_1", "f", "{}"], ["call_2", "g", "{}"], ["call_3", "h", "{}"]]),
+            0,
+        );
+    }
+
+    #[test]
+    fn progress_counts_characters() {
+        let mut accumulator = ToolCallAccumulator::new();
+        let delta = |name: &'static str, arguments: &'static str| ToolCallDelta {
+            name: name.into(),
+            arguments: arguments.into(),
+            ..ToolCallDelta::default()
+        };
+        assert_eq!(accumulator.push(&delta("f", "é")), CallProgress { name: "f", chars: 1 });
+        assert_eq!(accumulator.push(&delta("", "日本")), CallProgress { name: "f", chars: 3 });
+    }
+
+    #[test]
+    fn indexes_at_the_end_of_the_numbers_are_harmless() {
+        check(
+            json!([[i64::MAX, "", "f", "{}"], [null, "b", "g", "{}"], [i64::MIN, "", "h", "{}"]]),
+            json!([["call_0", "h", "{}"], ["call_1", "f", "{}"], ["b", "g", "{}"]]),
+            0,
+        );
+    }
+}

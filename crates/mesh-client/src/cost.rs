@@ -115,3 +115,66 @@ pub fn fmt_usd(amount: f64) -> String {
 pub fn fmt_usd_value(value: &Value) -> String {
     fmt_usd(Usd::from_value(value).unwrap_or_default().0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn priced(usage: Value, pricing: Value) -> Option<f64> {
+        let model = Model::from_value(&json!({"id": "m", "pricing": pricing})).unwrap();
+        estimate(&Usage::from_value(usage).unwrap(), &model).map(|usd| usd.0)
+    }
+
+    #[test]
+    fn cached_and_classifier_tokens_have_their_rates() {
+        let usage = json!({"prompt_tokens": 1_000_000, "completion_tokens": 100_000, "classifier_prompt_tokens": 1_000,
+            "classifier_completion_tokens": 1_000, "prompt_tokens_details": {"cached_tokens": 500_000}});
+        let pricing = json!({"prompt_usd_per_1m": "2", "completion_usd_per_1m": "10", "cache_read_input_usd_per_1m": "0.2",
+            "discount_pct": "10"});
+        let want = (0.501 * 2.0 + 0.5 * 0.2 + 0.101 * 10.0) * 0.9;
+        assert!((priced(usage, pricing).unwrap() - want).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_has_no_price_costs_nothing_that_we_know() {
+        let usage = json!({"prompt_tokens": 10});
+        assert_eq!(priced(usage.clone(), json!({})), None);
+        assert_eq!(priced(usage.clone(), json!(null)), None);
+        assert_eq!(priced(json!({}), json!({"prompt_usd_per_1m": "2"})), None);
+        assert_eq!(priced(usage, json!({"prompt_usd_per_1m": "0"})), Some(0.0));
+    }
+
+    #[test]
+    fn an_estimate_is_marked() {
+        let usd = Usd(0.25);
+        assert_eq!(Cost::Billed(usd).to_string(), "$0.250000");
+        assert_eq!(Cost::Estimated(usd).to_string(), "~$0.250000");
+    }
+
+    #[test]
+    fn a_bill_is_a_number_or_a_decimal() {
+        let usd = |raw: Value| BilledCost { raw }.usd().map(|usd| usd.0);
+        assert_eq!(usd(json!("0.002")), Some(0.002));
+        assert_eq!(usd(json!(0)), Some(0.0));
+        for nonsense in [json!("nan"), json!("inf"), json!("1_0"), json!(true), json!({}), json!("")] {
+            assert_eq!(usd(nonsense.clone()), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn amounts_near_a_border() {
+        for (amount, want) in [
+            (999.999_999_6, "$1000.000000"),
+            (999_999.99, "$1000.00K"),
+            (1e6, "$1.00M"),
+            (-5.0, "-$5.000000"),
+            (-0.0, "$0.000000"),
+            (-0.000_000_1, "$0.000000"),
+            (f64::NAN, "$0.000000"),
+            (f64::NEG_INFINITY, "$0.000000"),
+        ] {
+            assert_eq!(fmt_usd(amount), want, "{amount}");
+        }
+    }
+}

@@ -119,8 +119,11 @@ impl fmt::Display for GatewayReport {
         if let Some(status) = self.status {
             write!(f, "HTTP {status}, ")?;
         }
-        let line = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
-        f.write_str(&bounded(&line, LINE_CHARS))?;
+        let line = |text: &str| bounded(&text.split_whitespace().collect::<Vec<_>>().join(" "), LINE_CHARS);
+        f.write_str(&line(&self.message))?;
+        if let Some(provider) = self.provider_error.as_deref().filter(|text| !self.message.contains(*text)) {
+            write!(f, "; the provider says: {}", line(provider))?;
+        }
         if let Some(id) = &self.request_id {
             write!(f, " (request {id})")?;
         }

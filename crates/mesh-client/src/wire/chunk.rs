@@ -150,7 +150,8 @@ fn mend_surrogates(json: &str) -> Option<String> {
     let mut mended: Option<String> = None;
     let mut done = 0;
     let mut at = 0;
-    while let Some(offset) = memchr::memchr(b'\\', &bytes[at..]) {
+    // A backslash may be the last byte of all.
+    while let Some(offset) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
         let start = at + offset;
         at = start + 2;
         let Some(unit) = escaped_unit(bytes, start) else { continue };
@@ -182,6 +183,8 @@ fn escaped_unit(bytes: &[u8], start: usize) -> Option<u32> {
 }
 
 /// The common shape. Anything that does not fit, a doubled key too, is an error and goes the lenient way.
+///
+/// What is rare is boxed: these structs are moved several times a chunk, and a box that is not there is one word.
 #[derive(serde::Deserialize)]
 struct Typed<'a> {
     #[serde(borrow, default)]
@@ -189,11 +192,11 @@ struct Typed<'a> {
     #[serde(borrow, default)]
     choices: Option<First<Object<TypedChoice<'a>>>>,
     #[serde(default)]
-    usage: Option<Value>,
+    usage: Option<Box<Value>>,
     #[serde(default)]
-    cost: Option<Value>,
+    cost: Option<Box<Value>>,
     #[serde(default)]
-    error: Option<Value>,
+    error: Option<Box<Value>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -201,7 +204,7 @@ struct TypedChoice<'a> {
     #[serde(borrow, default)]
     delta: Option<Object<TypedDelta<'a>>>,
     #[serde(borrow, default)]
-    message: Option<Object<TypedDelta<'a>>>,
+    message: Option<Box<Object<TypedDelta<'a>>>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
 }
@@ -219,7 +222,7 @@ struct TypedDelta<'a> {
     #[serde(borrow, default)]
     tool_calls: Option<Vec<Object<TypedCall<'a>>>>,
     #[serde(borrow, default)]
-    function_call: Option<Object<TypedFunction<'a>>>,
+    function_call: Option<Box<Object<TypedFunction<'a>>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -244,16 +247,17 @@ impl<'a> Typed<'a> {
     fn into_chunk(self) -> Chunk<'a> {
         let mut chunk = Chunk {
             model: self.model.map(|model| model.0).filter(|model| !model.is_empty()),
-            usage: self.usage,
-            cost: self.cost,
-            error: self.error.filter(is_truthy),
+            usage: self.usage.map(|usage| *usage),
+            cost: self.cost.map(|cost| *cost),
+            error: self.error.map(|error| *error).filter(is_truthy),
             ..Chunk::default()
         };
         let Some(choice) = self.choices.and_then(|choices| choices.0) else { return chunk };
         let choice = choice.0;
         chunk.finish_reason = choice.finish_reason.map(|reason| reason.0).filter(|reason| !reason.is_empty());
         chunk.is_message = choice.delta.is_none() && choice.message.is_some();
-        let delta = choice.delta.or(choice.message).map(|delta| delta.0).unwrap_or_default();
+        let delta = choice.delta.or_else(|| choice.message.map(|message| *message));
+        let delta = delta.map(|delta| delta.0).unwrap_or_default();
         chunk.content = text(delta.content);
         chunk.reasoning = text(delta.reasoning_content);
         if chunk.reasoning.is_empty() {
@@ -264,7 +268,9 @@ impl<'a> Typed<'a> {
             chunk.tool_calls = calls.into_iter().map(|call| call.0.into_delta()).collect();
         }
         if let Some(function) = delta.function_call {
-            chunk.tool_calls.push(TypedCall { index: None, id: None, function: Some(function) }.into_delta());
+            chunk
+                .tool_calls
+                .push(TypedCall { index: None, id: None, function: Some(*function) }.into_delta());
         }
         chunk
     }
@@ -387,6 +393,8 @@ mod tests {
     #[test]
     fn only_an_object_is_a_chunk() {
         for json in [
+            "\\",
+            "\"\\",
             "[]",
             "[[]]",
             "7",

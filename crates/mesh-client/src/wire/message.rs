@@ -263,3 +263,79 @@ fn says_something(object: &Map<String, Value>) -> bool {
     };
     filled(object.get("content")) || filled(object.get("tool_calls")) || filled(object.get("function_call"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_message_keeps_the_bytes_that_it_came_with() {
+        let json = r#"{"content": "hi",  "x":{"b":1,"a":2.50}, "role":"user"}"#;
+        let message = EncodedMessage::from_json(&format!(" {json}\n")).unwrap();
+        assert_eq!(message.as_bytes(), json);
+        assert_eq!(message.role(), Some(Role::User));
+    }
+
+    #[test]
+    fn fields_without_a_name_here_survive_a_change() {
+        let json = json!({"role": "assistant", "content": null, "tool_calls": null, "name": "n", "cache_control": {"type": "ephemeral"}});
+        let message = EncodedMessage::from_value(&json).unwrap().decode().unwrap();
+        assert!(message.tool_calls.is_empty());
+        let again: Value = serde_json::from_slice(EncodedMessage::from(message).as_bytes()).unwrap();
+        let want = json!({"role": "assistant", "content": null, "name": "n", "cache_control": {"type": "ephemeral"}});
+        assert_eq!(again, want);
+    }
+
+    #[test]
+    fn calls_go_out_as_they_came_in() {
+        let json = json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{broken"}}]});
+        let message = EncodedMessage::from_value(&json).unwrap().decode().unwrap();
+        assert_eq!(message.tool_calls[0].arguments, "{broken");
+        assert_eq!(serde_json::to_value(&message).unwrap(), json);
+    }
+
+    #[test]
+    fn an_unknown_role_survives_but_is_not_decoded() {
+        let message = EncodedMessage::from_json(r#"{"role":"developer","content":""}"#).unwrap();
+        assert_eq!(message.role(), None);
+        assert!(message.is_sendable());
+        assert!(message.decode().is_err());
+    }
+
+    #[test]
+    fn only_an_object_is_a_message() {
+        for json in ["", "[]", "\"hi\"", "7", "{", "{}{}"] {
+            assert!(EncodedMessage::from_json(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_assistant_that_says_nothing_stays_at_home() {
+        let is_sendable = |message: Value| {
+            let read = EncodedMessage::from_value(&message).unwrap();
+            if let Ok(decoded) = read.decode() {
+                assert_eq!(EncodedMessage::from(&decoded).is_sendable(), read.is_sendable(), "{message}");
+            }
+            read.is_sendable()
+        };
+        for silent in [
+            json!({"role": "assistant"}),
+            json!({"role": "assistant", "content": null}),
+            json!({"role": "assistant", "content": " \n", "tool_calls": []}),
+            json!({"role": "assistant", "content": []}),
+        ] {
+            assert!(!is_sendable(silent.clone()), "{silent}");
+        }
+        for heard in [
+            json!({"role": "assistant", "content": "a"}),
+            json!({"role": "assistant", "content": "", "tool_calls": [{"id": "a"}]}),
+            json!({"role": "assistant", "content": [{"type": "text", "text": ""}]}),
+            json!({"role": "user", "content": ""}),
+            json!({"role": "tool", "tool_call_id": "a", "content": ""}),
+        ] {
+            assert!(is_sendable(heard.clone()), "{heard}");
+        }
+    }
+}

@@ -154,3 +154,60 @@ fn number(value: &Value) -> Option<f64> {
     };
     number.is_finite().then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn catalog(ids: &[&str]) -> Catalog {
+        let rows: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+        Catalog::from_value(&json!({"data": rows})).unwrap()
+    }
+
+    #[track_caller]
+    fn check(ids: &[&str], name: &str, want: Option<&str>) {
+        assert_eq!(catalog(ids).lookup(name).map(|model| model.id.as_str()), want, "{name} in {ids:?}");
+    }
+
+    #[test]
+    fn an_echoed_name_finds_its_row() {
+        let ids = ["openai/gpt-4o", "openai/gpt-4o-mini", "other/gpt-4o-mini", "gpt-4"];
+        check(&ids, "other/gpt-4o-mini", Some("other/gpt-4o-mini"));
+        check(&ids, "gpt-4o-mini", Some("openai/gpt-4o-mini"));
+        check(&ids, "elsewhere/gpt-4o", Some("openai/gpt-4o"));
+        check(&ids, "gpt-4o-mini-2024-07-18", Some("openai/gpt-4o-mini"));
+        check(&ids, "gpt-4o-2024-08-06", Some("openai/gpt-4o"));
+        check(&ids, "gpt-4.1", Some("gpt-4"));
+        check(&ids, "gpt-45", None);
+        check(&ids, "", None);
+        check(&["p/"], "x", None);
+    }
+
+    #[test]
+    fn rows_with_odd_fields_are_read_as_far_as_they_go() {
+        let row = json!({"id": "a/b", "context_length": "oops", "context_window": "32000", "is_free": "yes",
+            "supports_tools": true, "input_modalities": ["text", 7, "image"], "name": null,
+            "pricing": {"prompt_usd_per_1k": "0.003", "completion_usd_per_1m": 15, "discount_pct": 150,
+                "cache_read_input_usd_per_1m": "nan"}});
+        let model = Model::from_value(&row).unwrap();
+        assert_eq!(model.context_tokens, Some(32_000));
+        assert_eq!((model.is_free, model.supports_tools, model.supports_thinking), (false, Some(true), None));
+        assert_eq!(model.input_modalities, ["text", "image"]);
+        let want = Pricing {
+            prompt_per_million: Some(3.0),
+            completion_per_million: Some(15.0),
+            cache_read_per_million: None,
+            discount_percent: 100.0,
+        };
+        assert_eq!(model.pricing, want);
+    }
+
+    #[test]
+    fn a_catalogue_is_a_list_or_has_one() {
+        assert_eq!(Catalog::from_value(&json!([{"id": "a"}, {"id": ""}, 7, {}])).unwrap().models().len(), 1);
+        for nonsense in [json!({}), json!(null), json!({"data": {}}), json!("a")] {
+            assert_eq!(Catalog::from_value(&nonsense), Err(CatalogError), "{nonsense}");
+        }
+    }
+}

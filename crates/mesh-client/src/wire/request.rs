@@ -183,3 +183,63 @@ impl BodyWriter {
         self.body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Message;
+    use super::*;
+
+    fn request(messages: Vec<EncodedMessage>) -> CompletionRequest {
+        CompletionRequest { model: "m".to_owned(), messages, ..CompletionRequest::default() }
+    }
+
+    /// Where in memory some bytes lie.
+    fn place(bytes: &[u8]) -> std::ops::Range<usize> {
+        let range = bytes.as_ptr_range();
+        range.start.addr()..range.end.addr()
+    }
+
+    /// The peak while a body of 40 MB is built: each byte of it lies where the history has it, but for a few commas.
+    #[test]
+    fn a_long_history_is_shared_and_not_copied() {
+        let messages: Vec<EncodedMessage> =
+            (0..400).map(|_| EncodedMessage::from(Message::user("0123456789".repeat(10_000)))).collect();
+        let body = request(messages.clone()).encode(true);
+        assert!(body.len() > 40_000_000);
+        let places: Vec<_> = body.segments().iter().map(|segment| place(segment)).collect();
+        for message in &messages {
+            assert!(places.contains(&place(message.as_bytes())), "a message was copied");
+        }
+        let shared: usize = messages.iter().map(|message| message.as_bytes().len()).sum();
+        assert!(body.len() - shared < 1_000, "{} bytes are new", body.len() - shared);
+        // What a retry sends, and what lies in the hands of the connection, is the same memory again.
+        let again = body.clone();
+        assert!(again.segments().iter().zip(&places).all(|(segment, here)| place(segment) == *here));
+    }
+
+    #[test]
+    fn short_messages_are_gathered() {
+        let messages: Vec<EncodedMessage> =
+            (0..10_000).map(|at| EncodedMessage::from(Message::user(at.to_string()))).collect();
+        let body = request(messages).encode(true);
+        assert!(body.segments().len() <= body.len() / PIECE_BYTES + 1, "{} pieces", body.segments().len());
+    }
+
+    #[test]
+    fn a_body_made_elsewhere_is_one_piece() {
+        let body = RequestBody::from_bytes("{}");
+        assert_eq!((body.len(), body.segments().len(), body.is_empty()), (2, 1, false));
+        assert_eq!(body.to_bytes(), "{}");
+        assert!(RequestBody::from_bytes("").segments().is_empty());
+        assert!(RequestBody::default().is_empty());
+    }
+
+    #[test]
+    fn a_choice_of_tool_replaces_ours() {
+        let mut request = request(Vec::new());
+        request.tools = Some("[]".into());
+        request.extra.insert("tool_choice".to_owned(), "none".into());
+        let want = r#"{"model":"m","messages":[],"stream":false,"tools":[],"tool_choice":"none"}"#;
+        assert_eq!(request.encode(false).to_bytes(), want);
+    }
+}

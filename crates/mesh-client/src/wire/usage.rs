@@ -77,3 +77,40 @@ fn tokens(value: &Value) -> Option<u64> {
     // The cast saturates, so that 1e300 tokens are "a great many" and not undefined.
     (number.is_finite() && number >= 0.0).then_some(number as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn counts_are_found_in_both_shapes() {
+        let openai = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}});
+        let usage = Usage::from_value(openai.clone()).unwrap();
+        assert_eq!((usage.cached_tokens(), usage.reasoning_tokens()), (4, 2));
+        assert_eq!(usage.raw, openai);
+        let anthropic = json!({"prompt_tokens": 10, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 2,
+            "classifier_prompt_tokens": 3, "classifier_completion_tokens": 1});
+        let usage = Usage::from_value(anthropic).unwrap();
+        assert_eq!((usage.cached_tokens(), usage.cache_creation_tokens()), (7, 2));
+        assert_eq!((usage.classifier_prompt_tokens(), usage.classifier_completion_tokens()), (3, 1));
+    }
+
+    #[test]
+    fn odd_counts_are_not_given() {
+        for odd in [json!(null), json!("7"), json!(-1), json!([7]), json!({})] {
+            let usage = Usage::from_value(json!({"prompt_tokens": odd})).unwrap();
+            assert_eq!(usage.prompt_tokens, None, "{odd}");
+        }
+        let usage = Usage::from_value(json!({"prompt_tokens": 7.9, "completion_tokens": 1e300})).unwrap();
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (Some(7), Some(u64::MAX)));
+        assert_eq!(Usage::from_value(json!([])), None);
+    }
+
+    #[test]
+    fn no_more_is_cached_than_there_is() {
+        let usage = json!({"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 99}});
+        assert_eq!(Usage::from_value(usage).unwrap().cached_tokens(), 10);
+    }
+}
