@@ -5,7 +5,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use meshapi_cli::{
-    config::{Config, Environment, Folder, Overrides, history, servers},
+    config::{Config, Environment, Folder, Overrides, history},
     sys,
 };
 use serde_json::{Map, Value, json};
@@ -112,11 +112,16 @@ fn run_step(
             config.store(set.iter().map(|(name, value)| (name.as_str(), value))).unwrap();
             warned = config.warnings().len() > known;
         }
-        Some("save_servers") => servers::save(folder, step["servers"].as_array().unwrap()).unwrap(),
-        Some("load_servers") => {
-            answer.insert("servers".into(), json!(servers::load(folder)));
+        Some("save_servers") => {
+            folder.ensure().unwrap();
+            let rows = step["servers"].as_array().unwrap().iter();
+            let rows: Vec<_> = rows.filter_map(|row| serde_json::from_value(row.clone()).ok()).collect();
+            servers(folder).write(&rows);
         }
-        Some("clear_servers") => servers::clear(folder).unwrap(),
+        Some("load_servers") => {
+            answer.insert("servers".into(), json!(servers(folder).read()));
+        }
+        Some("clear_servers") => servers(folder).write(&[]),
         other => panic!("{other:?}"),
     }
     answer.insert("do".into(), step["do"].clone());
@@ -149,4 +154,8 @@ fn matches(want: &Value, got: &Value) -> bool {
         (Value::Number(want), Value::Number(got)) => want.as_f64() == got.as_f64(),
         _ => want == got,
     }
+}
+
+fn servers(folder: &Folder) -> mesh_agent::builtin::RecordFile {
+    mesh_agent::builtin::RecordFile::in_folder(folder.path().to_owned())
 }

@@ -5,11 +5,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use mesh_agent::builtin::{RecordFile, ServerRecord};
 use meshapi_cli::{
     config::{
         Config, Environment, Folder, Overrides,
         history::{self, HISTORY},
-        key, servers,
+        key,
     },
     exit::Failure,
     sys::HOME_VARIABLE,
@@ -56,6 +57,10 @@ struct Run<'r> {
 type Shown = Result<(Map<String, Value>, bool), Value>;
 
 impl Run<'_> {
+    fn servers(&self) -> RecordFile {
+        RecordFile::in_folder(self.folder.path().to_owned())
+    }
+
     fn step(&mut self, step: &Value) -> Value {
         let name = text(step, "do");
         let shown = match name.as_str() {
@@ -63,9 +68,12 @@ impl Run<'_> {
             "save" => self.save(&object(&step["set"])),
             "save_key" => self.save_key(&text(step, "key")),
             "load_key" => self.load_key(),
-            "save_servers" => silent(servers::save(&self.folder, list(step, "servers"))),
-            "load_servers" => Ok((one("servers", json!(servers::load(&self.folder))), false)),
-            "clear_servers" => silent(servers::clear(&self.folder)),
+            "save_servers" => silent(self.folder.ensure().map(|()| self.servers().write(&records(step)))),
+            "load_servers" => Ok((one("servers", json!(self.servers().read())), false)),
+            "clear_servers" => {
+                self.servers().write(&[]);
+                silent(Ok(()))
+            },
             _ => Err(json!({"error": "unknown step", "warned": false})),
         };
         let mut said = match shown {
@@ -116,6 +124,12 @@ impl Run<'_> {
 
 fn one(name: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), value)])
+}
+
+/// The rows of a step that a server could have; the file keeps no others.
+fn records(step: &Value) -> Vec<ServerRecord> {
+    let rows = list(step, "servers").iter();
+    rows.filter_map(|row| serde_json::from_value(row.clone()).ok()).collect()
 }
 
 fn silent(done: std::io::Result<()>) -> Shown {

@@ -20,7 +20,9 @@ pub use grep::Grep;
 pub use list::ListDir;
 pub use read_file::{READ_CHARS, ReadFile};
 pub use run_bash::RunBash;
-pub use server::{FIRST_AUTO_PORT, PortInCommand, RunningServer, ServerRecord, Servers, port_in_command};
+pub use server::{
+    FIRST_AUTO_PORT, PortInCommand, RecordFile, RunningServer, ServerRecord, Servers, port_in_command,
+};
 pub use start_server::StartServer;
 pub use web_search::{SearchError, SearchFuture, SearchHit, WebSearch, WebSearchTool};
 pub use write_file::WriteFile;

@@ -5,14 +5,13 @@
 //!
 //! - [`settings`]: `config.json` as text and values, pure
 //! - [`key`]: where the API key comes from
-//! - [`history`], [`servers`]: the other files shared with the Python releases
-//! - [`file`]: private files, replaced whole
-//! - [`env`]: the process environment as a value
+//! - [`history`]: the prompts of earlier sessions, shared with the Python releases
+//! - [`mod@file`]: private files, replaced whole
+//! - [`mod@env`]: the process environment as a value
 pub mod env;
 pub mod file;
 pub mod history;
 pub mod key;
-pub mod servers;
 pub mod settings;
 
 use std::{fmt, io, path::Path};

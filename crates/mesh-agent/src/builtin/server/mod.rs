@@ -12,5 +12,5 @@ mod record;
 mod registry;
 
 pub use ports::{FIRST_AUTO_PORT, PortInCommand, port_in_command};
-pub use record::ServerRecord;
+pub use record::{RecordFile, ServerRecord};
 pub use registry::{RunningServer, Servers};

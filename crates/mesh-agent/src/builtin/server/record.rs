@@ -20,13 +20,13 @@ pub struct ServerRecord {
     pub pid: i32,
     /// The port that it listens on.
     #[serde(default)]
-    pub port: u16,
+    pub port: Option<u16>,
     /// The command that started it.
     #[serde(default)]
-    pub cmd: String,
+    pub cmd: Option<String>,
     /// Where a browser finds it.
     #[serde(default)]
-    pub url: String,
+    pub url: Option<String>,
     /// When the process started, in clock ticks after boot. The seed does not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
@@ -41,10 +41,16 @@ pub struct ServerRecord {
 impl ServerRecord {
     /// Whether this very process still runs, and not another that got its pid (D-11).
     pub(super) fn is_alive(&self) -> bool {
+        if self.pid <= 1 {
+            return false;
+        }
         let Some(started) = process::started_at(self.pid) else { return false };
         match self.started {
             Some(recorded) => recorded == started,
-            None => process::command_line(self.pid).is_some_and(|line| is_same_command(&self.cmd, &line)),
+            None => {
+                let line = process::command_line(self.pid);
+                self.cmd.as_deref().zip(line).is_some_and(|(cmd, line)| is_same_command(cmd, &line))
+            }
         }
     }
 
@@ -69,23 +75,24 @@ fn is_same_command(recorded: &str, line: &str) -> bool {
 
 /// The file, in the folder where the program keeps its state.
 #[derive(Clone, Debug)]
-pub(super) struct RecordFile {
+pub struct RecordFile {
     folder: PathBuf,
 }
 
 impl RecordFile {
-    pub(super) fn in_folder(folder: PathBuf) -> RecordFile {
+    /// The file in this folder, which is there already.
+    pub fn in_folder(folder: PathBuf) -> RecordFile {
         RecordFile { folder }
     }
 
     /// What is written down; a file that cannot be read holds nothing.
-    pub(super) fn read(&self) -> Vec<ServerRecord> {
+    pub fn read(&self) -> Vec<ServerRecord> {
         fs::read(self.path()).map(|bytes| parse(&bytes)).unwrap_or_default()
     }
 
     /// Writes the records of a change down, or takes the file away when there are none. A failure costs no more than the
     /// list of survivors at the next start, so it is only logged.
-    pub(super) fn write(&self, records: &[ServerRecord]) {
+    pub fn write(&self, records: &[ServerRecord]) {
         let written = if records.is_empty() { self.remove() } else { self.replace(records) };
         if let Err(error) = written {
             tracing::warn!(%error, "the list of running servers was not written");
@@ -117,7 +124,7 @@ fn parse(bytes: &[u8]) -> Vec<ServerRecord> {
     let rows: Vec<Value> = serde_json::from_slice(bytes).unwrap_or_default();
     rows.into_iter()
         .filter_map(|row| serde_json::from_value(row).ok())
-        .filter(|row: &ServerRecord| row.pid > 1)
+        .filter(|row: &ServerRecord| row.pid > 0)
         .collect()
 }
 
@@ -131,7 +138,7 @@ mod tests {
             {"pid": "4711"}, {"pid": true}, {"pid": -1}, {"pid": 12, "extra": [1]}]"#;
         let records = parse(seed);
         assert_eq!(records.iter().map(|record| record.pid).collect::<Vec<_>>(), [4711, 12]);
-        assert_eq!((records[0].port, records[0].cmd.as_str()), (5173, "npm run dev"));
+        assert_eq!((records[0].port, records[0].cmd.as_deref()), (Some(5173), Some("npm run dev")));
         for rubbish in ["", "{}", "null", "[", "\u{0}"] {
             assert_eq!(parse(rubbish.as_bytes()), [], "{rubbish}");
         }
@@ -143,9 +150,9 @@ mod tests {
         let file = RecordFile::in_folder(folder.path().into());
         let record = ServerRecord {
             pid: 12,
-            port: 5173,
-            cmd: "é".into(),
-            url: "http://localhost:5173".into(),
+            port: Some(5173),
+            cmd: Some("é".into()),
+            url: None,
             started: Some(u64::MAX),
             owner: None,
             owner_started: None,

@@ -192,9 +192,9 @@ impl Shared {
             let server = &running.server;
             ServerRecord {
                 pid: server.pid,
-                port: server.port,
-                cmd: server.command.clone(),
-                url: server.url.clone(),
+                port: Some(server.port),
+                cmd: Some(server.command.clone()),
+                url: Some(server.url.clone()),
                 started: process::started_at(server.pid),
                 owner,
                 owner_started,
