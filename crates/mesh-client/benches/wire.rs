@@ -238,7 +238,7 @@ mod accumulator {
     }
 }
 
-/// A history to a body: 40 MB in messages of 1 KB (which are copied into pieces) or 40 KB (which are shared).
+/// A history to a body: 40 MB in messages of 100 bytes (which are copied into pieces), 1 KB or 40 KB (which are shared).
 mod request {
     use super::*;
     use divan::counter::BytesCount;
@@ -261,7 +261,7 @@ mod request {
         }
     }
 
-    #[divan::bench(args = [1_000, 40_000], sample_count = 20)]
+    #[divan::bench(args = [100, 1_000, 40_000], sample_count = 20)]
     fn floor(bencher: divan::Bencher, message_bytes: usize) {
         let request = request(message_bytes);
         bencher.counter(BytesCount::new(HISTORY_BYTES)).bench_local(|| {
@@ -271,7 +271,7 @@ mod request {
         });
     }
 
-    #[divan::bench(args = [1_000, 40_000], sample_count = 20)]
+    #[divan::bench(args = [100, 1_000, 40_000], sample_count = 20)]
     fn encode(bencher: divan::Bencher, message_bytes: usize) {
         let request = request(message_bytes);
         bencher.counter(BytesCount::new(HISTORY_BYTES)).bench_local(|| black_box(&request).encode(true));

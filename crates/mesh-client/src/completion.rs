@@ -119,16 +119,15 @@ impl Assembler {
             return Flow::Done;
         }
         let data = event.data.as_ref();
-        if event.event != "error"
-            && let Some(chunk) = self.template.read(data)
-        {
+        let is_error = event.event == "error";
+        if let Some(chunk) = self.template.read(data).filter(|_| !is_error) {
             self.chunk(chunk, on_delta);
             return Flow::Continue;
         }
         match data.trim() {
             "" => {}
             "[DONE]" => self.completion.done = true,
-            _ => self.parse(data, event.event == "error", on_delta),
+            _ => self.parse(data, is_error, on_delta),
         }
         if self.is_over() { Flow::Done } else { Flow::Continue }
     }
@@ -208,10 +207,9 @@ impl Assembler {
     }
 
     fn meta(&mut self, chunk: &Chunk<'_>) {
-        if let Some(model) = &chunk.model
-            && self.completion.model.as_deref() != Some(model)
-        {
-            self.completion.model = Some(model.to_string());
+        let known = self.completion.model.as_deref();
+        if let Some(model) = chunk.model.as_deref().filter(|model| known != Some(model)) {
+            self.completion.model = Some(model.to_owned());
         }
         if let Some(reason) = &chunk.finish_reason {
             self.completion.finish_reason = Some(reason.to_string());

@@ -55,3 +55,8 @@ pub use retry::{RetryPolicy, RetryState, RetryStep};
 pub use wire::{
     Catalog, CompletionRequest, Content, EncodedMessage, Message, Model, RequestBody, Role, ToolCall, Usage,
 };
+
+/// Its example compiles.
+#[cfg(all(doctest, feature = "chat"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,6 +11,12 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A message at least this long is shared with the history instead of being copied into a piece.
 const SHARE_BYTES: usize = 8 * 1024;
 
+/// A history at least this long shares shorter messages too: its copy would count, and a piece more for each does not.
+const LONG_HISTORY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What [`SHARE_BYTES`] is for a long history: several times the price of a piece in the list.
+const SHARE_BYTES_OF_LONG: usize = 512;
+
 /// What to ask the gateway for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CompletionRequest {
@@ -44,7 +50,8 @@ impl CompletionRequest {
     ///
     /// Assistant messages with neither text nor calls are left out.
     pub fn encode(&self, stream: bool) -> RequestBody {
-        let mut body = BodyWriter::default();
+        let history_bytes: usize = self.messages.iter().map(|message| message.as_bytes().len()).sum();
+        let mut body = BodyWriter::new(history_bytes);
         body.text("{\"model\":");
         body.json(&self.model);
         body.text(",\"messages\":[");
@@ -131,13 +138,20 @@ impl RequestBody {
     }
 }
 
-#[derive(Default)]
 struct BodyWriter {
     body: RequestBody,
     open: BytesMut,
+    /// From which length on bytes are shared.
+    share_bytes: usize,
 }
 
 impl BodyWriter {
+    fn new(history_bytes: usize) -> BodyWriter {
+        let is_long = history_bytes >= LONG_HISTORY_BYTES;
+        let share_bytes = if is_long { SHARE_BYTES_OF_LONG } else { SHARE_BYTES };
+        BodyWriter { body: RequestBody::default(), open: BytesMut::new(), share_bytes }
+    }
+
     fn text(&mut self, text: &str) {
         self.copy(text.as_bytes());
     }
@@ -163,7 +177,7 @@ impl BodyWriter {
     }
 
     fn share(&mut self, bytes: &Bytes) {
-        if bytes.len() < SHARE_BYTES {
+        if bytes.len() < self.share_bytes {
             return self.copy(bytes);
         }
         self.close();
@@ -188,6 +202,7 @@ impl BodyWriter {
 mod tests {
     use super::super::Message;
     use super::*;
+    use std::collections::HashSet;
 
     fn request(messages: Vec<EncodedMessage>) -> CompletionRequest {
         CompletionRequest { model: "m".to_owned(), messages, ..CompletionRequest::default() }
@@ -200,21 +215,30 @@ mod tests {
     }
 
     /// The peak while a body of 40 MB is built: each byte of it lies where the history has it, but for a few commas.
-    #[test]
-    fn a_long_history_is_shared_and_not_copied() {
-        let messages: Vec<EncodedMessage> =
-            (0..400).map(|_| EncodedMessage::from(Message::user("0123456789".repeat(10_000)))).collect();
+    #[track_caller]
+    fn check_is_shared(message_bytes: usize, most_bytes: usize) {
+        let text = "0123456789".repeat(message_bytes / 10);
+        let messages: Vec<EncodedMessage> = (0..40_000_000 / message_bytes)
+            .map(|_| EncodedMessage::from(Message::user(text.as_str())))
+            .collect();
         let body = request(messages.clone()).encode(true);
         assert!(body.len() > 40_000_000);
-        let places: Vec<_> = body.segments().iter().map(|segment| place(segment)).collect();
+        let places: HashSet<_> = body.segments().iter().map(|segment| place(segment)).collect();
         for message in &messages {
             assert!(places.contains(&place(message.as_bytes())), "a message was copied");
         }
         let shared: usize = messages.iter().map(|message| message.as_bytes().len()).sum();
-        assert!(body.len() - shared < 1_000, "{} bytes are new", body.len() - shared);
-        // What a retry sends, and what lies in the hands of the connection, is the same memory again.
+        let fresh = body.len() - shared + size_of_val(body.segments());
+        assert!(fresh < most_bytes, "{fresh} bytes are new");
+        // What a retry sends is the same memory again.
         let again = body.clone();
-        assert!(again.segments().iter().zip(&places).all(|(segment, here)| place(segment) == *here));
+        assert!(again.segments().iter().all(|segment| places.contains(&place(segment))));
+    }
+
+    #[test]
+    fn a_long_history_is_shared_and_not_copied() {
+        check_is_shared(100_000, 100_000);
+        check_is_shared(1_000, 4_000_000);
     }
 
     #[test]
