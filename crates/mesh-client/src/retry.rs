@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn what_stays_is_not_tried_again() {
         for error in [400, 401, 402, 403, 404, 413, 422].map(status) {
-            assert_eq!(steps(RetryPolicy::default(), &[error.clone()]), [RetryStep::GiveUp], "{error}");
+            let steps = steps(RetryPolicy::default(), std::slice::from_ref(&error));
+            assert_eq!(steps, [RetryStep::GiveUp], "{error}");
         }
         let inband = classify_inband(&json!({"code": 400, "message": "no"}), None);
         assert_eq!(steps(RetryPolicy::default(), &[inband]), [RetryStep::GiveUp]);

@@ -1,4 +1,5 @@
 //! Laws that hold for any input: how a stream is cut changes nothing, and no bytes make the crate panic.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use mesh_client::error::{classify_inband, classify_status};
 use mesh_client::http::sse::{Decoder, Encoder, Event};
 use mesh_client::retry::{backoff, parse_retry_after};

@@ -1,4 +1,5 @@
 //! What models and people read: request bodies and error texts, as snapshots.
+#![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use mesh_client::error::{classify_inband, classify_status};
 use mesh_client::{
     ClientError, CompletionRequest, EncodedMessage, Message, NetworkKind, ResponseHeaders, ToolCall,
