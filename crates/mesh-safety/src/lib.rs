@@ -1,9 +1,30 @@
 //! Says what an action would do and whether a person should see it first.
+//!
+//! Every check answers with a [`Decision`]: it allows, or it asks and says why in words for a person. Judging is pure: no
+//! network, no clock, and without the feature `fs` no look at a file either.
+//!
+//! ```
+//! use mesh_safety::{Action, PermissionMode, Policy, judge};
+//! let policy = Policy { workspace: "/repo".into(), home: Some("/home/dev".into()), ..Policy::default() };
+//! let run = |command: &str| judge(&Action::Run { command: command.into() }, PermissionMode::Auto, &policy);
+//! assert!(run("cargo test").is_allow());
+//! assert!(run("rm -rf ~").is_check());
+//! ```
+//!
+//! - [`judge`]: an action in a mode, by the matrix and then the checks
+//! - [`judge_command`], [`judge_read`], [`judge_write`], [`judge_url`]: the checks alone
+//! - [`secrets`]: credentials in text; [`env`](mod@env): variables that stay out of child processes
 mod decision;
 pub mod env;
 mod judge;
 mod mode;
+mod path;
 pub mod secrets;
+mod shell;
+mod url;
 pub use decision::{Decision, Reason, ReasonSource};
 pub use judge::{Action, Policy, WorkspaceReads, judge};
 pub use mode::{PermissionMode, UnknownMode};
+pub use path::{judge_read, judge_write};
+pub use shell::judge_command;
+pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};

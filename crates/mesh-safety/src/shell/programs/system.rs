@@ -1,0 +1,131 @@
+//! Programs that change the machine: rights, users, disks, services, packages, power. They ask, whatever follows them.
+
+use super::Call;
+use super::options::Options;
+use crate::shell::flow::{Flow, Taint};
+use crate::shell::walk::Walk;
+
+/// Programs that always ask, with what they do.
+#[rustfmt::skip]
+const ASKED: &[(&[&str], &str)] = &[
+    (&["sudo", "doas", "pkexec", "su", "runuser", "run0", "gosu", "sudoedit", "gksudo", "kdesudo", "calife", "setpriv"], "runs with other rights"),
+    (&["chroot", "nsenter", "unshare", "systemd-run", "systemd-nspawn", "machinectl", "lxc", "lxc-attach"], "leaves the surroundings of this session"),
+    (&["shutdown", "reboot", "halt", "poweroff", "init", "telinit", "kexec", "pmset"], "switches the machine off or over"),
+    (&["mkfs", "mke2fs", "mkswap", "fdisk", "sfdisk", "cfdisk", "gdisk", "sgdisk", "parted", "partprobe", "wipefs", "blkdiscard", "losetup",
+        "cryptsetup", "pvcreate", "pvremove", "vgcreate", "vgremove", "lvcreate", "lvremove", "lvresize", "zpool", "zfs", "btrfs", "mdadm", "umount", "swapon",
+        "badblocks", "hdparm", "nvme", "dmsetup", "debugfs", "fsck", "e2fsck", "tune2fs", "resize2fs", "xfs_admin", "diskutil", "format",
+        "newfs", "ddrescue", "sg_format"], "changes disks"),
+    (&["useradd", "usermod", "userdel", "adduser", "deluser", "groupadd", "groupmod", "groupdel", "addgroup", "delgroup", "passwd", "chpasswd",
+        "chsh", "chfn", "visudo", "vipw", "vigr", "gpasswd", "newusers", "pwconv", "dscl", "sysadminctl"], "changes users"),
+    (&["iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "ipset", "ebtables", "arptables", "pfctl", "setenforce", "semanage", "setsebool",
+        "aa-disable", "aa-complain", "aa-teardown", "apparmor_parser", "auditctl", "csrutil", "spctl"], "changes the machine's defences"),
+    (&["modprobe", "insmod", "rmmod", "depmod", "kmod", "dkms", "sysrq", "grub-install", "update-grub", "grub-mkconfig", "efibootmgr", "bcdedit", "nvram",
+        "update-initramfs", "dracut", "bpftool", "bpftrace"], "changes the kernel or how the machine starts"),
+    (&["route", "arp", "tc", "ethtool", "iwconfig", "nmcli", "networksetup", "brctl", "wg", "wg-quick", "openvpn", "tailscale", "ngrok", "cloudflared",
+        "localtunnel", "lt", "bore", "frpc", "chisel", "tcpdump", "tshark", "arpspoof", "ettercap"], "changes or watches the network"),
+    (&["setcap", "setfacl", "chattr", "chflags", "xattr", "chcon", "restorecon", "setfattr", "icacls", "takeown"], "changes rights of files"),
+    (&["pkill", "killall", "killall5", "skill", "slay", "xkill", "taskkill"], "ends processes by their names"),
+    (&["update-rc.d", "chkconfig", "rc-update", "loginctl", "hostnamectl", "timedatectl", "localectl", "hwclock", "update-alternatives",
+        "alternatives", "ldconfig", "defaults", "scutil", "tmutil", "logrotate", "dpkg-reconfigure", "debconf-set-selections", "ntpdate", "anacron", "atrm", "enable"],
+        "changes how the machine is set up"),
+    (&["pass", "gopass", "bw", "lpass", "keepassxc-cli", "secret-tool", "security", "vault", "sops", "keyctl", "cmdkey", "kwallet-query", "gnome-keyring",
+        "git-credential-manager", "mimikatz", "laZagne", "git-credential-store", "ansible-vault", "chamber"], "gives out credentials"),
+    (&["nmap", "masscan", "hydra", "john", "hashcat", "sqlmap", "msfconsole", "msfvenom", "nikto", "aircrack-ng", "xmrig", "minerd", "stress", "stress-ng", "slowhttptest"],
+        "attacks machines or burns their time"),
+    (&["reg", "regedit", "schtasks", "wmic", "vssadmin", "cipher", "certutil", "bitsadmin", "mshta", "rundll32", "regsvr32", "cscript", "wscript", "sc.exe"], "changes Windows"),
+];
+
+/// Package managers of the system: only these subcommands pass.
+#[rustfmt::skip]
+const LOOKS: &[&str] = &[
+    "list", "ls", "show", "search", "info", "policy", "query", "help", "depends", "rdepends", "madison", "deps", "uses", "outdated", "config",
+    "doctor", "home", "desc", "cat", "leaves", "contents", "repolist", "history", "check", "-q", "-l", "-s", "-L", "-S", "--version", "--help", "-qa",
+    "-ql", "-qi", "-Q", "-Qi", "-Ss", "-Si", "--prefix", "--cellar", "shellenv",
+];
+
+const PACKAGE_MANAGERS: [&str; 22] = [
+    "apt", "apt-get", "aptitude", "dnf", "yum", "pacman", "yay", "zypper", "apk", "emerge", "brew", "port", "snap", "flatpak", "dpkg", "rpm", "pkg",
+    "opkg", "xbps-install", "eopkg", "choco", "winget",
+];
+
+/// Asks for the programs of the tables, and for whatever opens a disk.
+pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
+    let name = call.name.as_str();
+    let looks = call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version"));
+    let listed = ASKED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why);
+    let why = listed.or_else(|| name.starts_with("mkfs.").then_some("changes disks"));
+    if let Some(why) = why.filter(|_| !looks) {
+        walk.ask(format!("`{name}` {why}"));
+    }
+    if PACKAGE_MANAGERS.contains(&name) && !looks {
+        let first = call.args.iter().find(|arg| !arg.is_option() || LOOKS.contains(&arg.text.as_str()));
+        if first.is_some_and(|arg| !LOOKS.contains(&arg.text.as_str())) || (first.is_none() && !call.args.is_empty()) {
+            walk.ask(format!("`{name}` changes the packages of the machine"));
+        }
+    }
+}
+
+/// `kill`: one process of one's own passes; all of them, or the first of all, ask.
+pub(super) fn kill(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    let mut targets = Vec::new();
+    let mut args = call.args.iter().peekable();
+    let mut has_signal = false;
+    while let Some(arg) = args.next() {
+        match arg.text.as_str() {
+            "-s" | "-n" | "--signal" => {
+                args.next();
+                has_signal = true;
+            }
+            "-l" | "-L" | "--list" => return Flow::default(),
+            "--" => {}
+            text if text.starts_with('-') && !has_signal => has_signal = true,
+            text => targets.push(text.to_owned()),
+        }
+    }
+    if targets.iter().any(|target| matches!(target.as_str(), "1" | "-1" | "0" | "-0") || (target.starts_with('-') && target.len() <= 2)) {
+        walk.ask("`kill` ends all processes, or the one that all others hang on");
+    }
+    Flow::default()
+}
+
+/// Programs that show or change the machine, depending on the word that follows.
+#[rustfmt::skip]
+const CONTROLS: &[(&str, &[&str])] = &[
+    ("systemctl", &["status", "show", "cat", "list-units", "list-unit-files", "list-timers", "list-jobs", "list-dependencies", "is-active", "is-enabled", "is-failed", "get-default", "help", "--version"]),
+    ("service", &["status", "--status-all"]),
+    ("launchctl", &["list", "print", "help", "version"]),
+    ("crontab", &["-l"]),
+    ("ip", &["show", "list", "ls", "get", "help"]),
+];
+
+/// `systemctl`, `crontab`, `mount` and the like.
+pub(super) fn controls(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    let words: Vec<&str> = call.args.iter().map(|arg| arg.text.as_str()).collect();
+    let looks = words.iter().any(|word| matches!(*word, "--help" | "--version"));
+    let changes = match call.name.as_str() {
+        "sysctl" => words.iter().any(|word| word.contains('=') || matches!(*word, "-w" | "-p" | "--write" | "--load" | "--system")),
+        "mount" | "swapoff" => !words.is_empty() && words != ["-l"],
+        "ifconfig" => words.len() > 1,
+        "ip" => words.iter().any(|word| matches!(*word, "add" | "del" | "delete" | "set" | "flush" | "change" | "replace" | "append" | "exec")),
+        "service" => words.last().is_some_and(|word| !matches!(*word, "status" | "--status-all")),
+        name => {
+            let free = CONTROLS.iter().find(|(control, _)| *control == name).map_or(&[][..], |(_, free)| free);
+            let first = words.iter().find(|word| !word.starts_with("--") || free.contains(word));
+            first.is_none_or(|first| !free.contains(first)) && !(first.is_none() && name == "systemctl")
+        }
+    };
+    if changes && !looks {
+        walk.ask(format!("`{}` changes how the machine runs", call.name));
+    }
+    Flow::tainted(Taint::NONE)
+}
+
+/// `ssh-keygen`: makes, changes or overwrites keys unless it only looks.
+pub(super) fn key_maker(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    let options = Options::of(call.args, "-f -t -b -C -N -P -m -E -O -I -n -s -V -r -F -R -a");
+    let looks = options.has("-l", "") || options.has("-F", "") || options.has("-B", "") || options.has("-L", "") || options.has("-Q", "");
+    if !looks || options.has("-y", "") {
+        walk.ask("`ssh-keygen` makes or changes a key");
+    }
+    Flow::tainted(Taint::FILE)
+}
