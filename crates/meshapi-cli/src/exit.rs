@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt, io, process::ExitCode};
 
-use mesh_agent::AgentError;
+use mesh_agent::{AgentError, TurnEnd, TurnReport};
 use mesh_client::ClientError;
 
 use crate::{
@@ -43,6 +43,19 @@ impl Exit {
             Exit::Limit => 4,
             // 128 + SIGINT, as shells have it.
             Exit::Interrupted => 130,
+        }
+    }
+
+    /// How a process that ran this turn alone ends.
+    pub fn of_turn(report: &TurnReport) -> Exit {
+        match &report.end {
+            TurnEnd::Failed { .. } => Exit::Failure,
+            TurnEnd::Interrupted { .. } => Exit::Interrupted,
+            TurnEnd::HopLimit { .. } => Exit::Limit,
+            // Silence is no answer: whoever scripts us must not take it for one.
+            TurnEnd::Finished { text, .. } if text.trim().is_empty() => Exit::Failure,
+            TurnEnd::Finished { .. } if !report.refused.is_empty() => Exit::Refused,
+            TurnEnd::Finished { .. } => Exit::Ok,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     ui::{
         json::Init,
         line::{Line, Style},
-        run_json::{Detail, JsonRun, exit_of},
+        run_json::{Detail, JsonRun},
         run_text::TextRun,
         theme::Theme,
     },
@@ -181,7 +181,7 @@ async fn turn(
     let hands = Hands { listener: output.listener(), approver: &mut Nobody, interrupt };
     let report = wired.agent.run_turn(Content::Text(prompt), hands).await;
     let report = report.map_err(|error| Failure::new(Exit::Failure, "record", error))?;
-    Ok(exit_of(&report))
+    Ok(Exit::of_turn(&report))
 }
 
 impl Output {

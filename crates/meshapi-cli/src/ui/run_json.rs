@@ -157,7 +157,7 @@ impl<O: Write + Send> JsonRun<O> {
             }),
             cost: report.turn_cost.total(),
             denials: &denials,
-            exit_code: exit_of(report).code(),
+            exit_code: Exit::of_turn(report).code(),
         };
         let run = Run { session_id: &self.session_id, model: &report.model };
         let event = json::result(run, &finish);
@@ -198,18 +198,6 @@ impl<O: Write + Send> Listener for JsonRun<O> {
             | Event::ToolArguments { .. }
             | Event::CallStarted { .. } => {}
         }
-    }
-}
-
-/// How a process that ran this turn alone ends.
-pub fn exit_of(report: &TurnReport) -> Exit {
-    match &report.end {
-        TurnEnd::Failed { .. } => Exit::Failure,
-        TurnEnd::Interrupted { .. } => Exit::Interrupted,
-        TurnEnd::HopLimit { .. } => Exit::Limit,
-        TurnEnd::Finished { text, .. } if text.trim().is_empty() => Exit::Failure,
-        TurnEnd::Finished { .. } if !report.refused.is_empty() => Exit::Refused,
-        TurnEnd::Finished { .. } => Exit::Ok,
     }
 }
 

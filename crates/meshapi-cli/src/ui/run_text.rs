@@ -61,7 +61,7 @@ impl<O: Write + Send, E: Write + Send> TextRun<O, E> {
 
     fn call_ended(&mut self, name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Option<&[Step]>) {
         match (outcome, plan) {
-            (CallOutcome::Denied, _) => self.say(&tool::denied("denied by user")),
+            (CallOutcome::Denied, _) => self.say(&tool::denied("by the user")),
             (CallOutcome::Refused, _) => self.say(&tool::denied(&output.text)),
             (_, Some(steps)) if !output.is_error => {
                 for line in tool::plan(steps) {

@@ -56,6 +56,9 @@ pub fn result(result: &ToolResult<'_>) -> Vec<Line> {
     match result.tool {
         "write_file" | "edit_file" => vec![Line::of(Style::Good, &format!("  ✓ {}", brief(result.text)))],
         "read_file" => vec![Line::of(Style::Dim, &format!("  → {}", read_summary(result.text)))],
+        "grep" | "glob" | "list_dir" => {
+            body(text::sanitize_output(result.text).trim_end(), Style::Dim, "    ")
+        }
         _ => vec![Line::of(Style::Dim, &format!("  → {}", brief(result.text)))],
     }
 }

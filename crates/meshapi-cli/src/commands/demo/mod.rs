@@ -27,7 +27,6 @@ use crate::{
     sys::StopSignals,
     ui::{
         line::{Line, Style},
-        run_json::exit_of,
         run_text::TextRun,
         theme::Theme,
     },
@@ -107,7 +106,7 @@ fn finish(report: &TurnReport, is_stuck: bool, work: &Path, theme: Theme) -> Res
         return Ok(Exit::Ok);
     }
     if matches!(report.end, TurnEnd::Interrupted { .. }) {
-        return Ok(exit_of(report));
+        return Ok(Exit::of_turn(report));
     }
     let failure = Failure::new(Exit::Failure, "demo", "the demo did not run to its end");
     Err(failure
