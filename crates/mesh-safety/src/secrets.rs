@@ -106,7 +106,7 @@ const SHAPES: &[Row] = &[
     ("meshapi-key", Severity::Critical, r"rsk_[A-Za-z0-9]{20,}", is_mixed),
     ("npm-token", Severity::Critical, r"npm_[A-Za-z0-9]{36}\b", is_mixed),
     ("openai-key", Severity::Critical, r"sk-(?:(?:proj|svcacct|admin|or-v1|None)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,})", is_mixed),
-    ("private-key", Severity::Critical, r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\[nr]|\s)+[A-Za-z0-9+/=][\s\S]{20,}?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\z)", is_any),
+    ("private-key", Severity::Critical, r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\[nr]|\s)+(?:[A-Za-z-]+: [^\n]*\n\s*)*[A-Za-z0-9+/=]{16,}[\s\S]*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\z)", is_any),
     ("pypi-token", Severity::Critical, r"pypi-AgE[A-Za-z0-9_-]{40,}", is_mixed),
     ("stripe-live-key", Severity::Critical, r"(?:sk|rk)_live_[A-Za-z0-9]{16,}", is_mixed),
     ("age-key", Severity::Critical, r"AGE-SECRET-KEY-1[0-9A-Z]{50,}", is_any),
@@ -247,9 +247,11 @@ fn is_strong_password(text: &str) -> bool {
 fn is_random(text: &str) -> bool {
     /// Lower bound for values that only their name betrays (spec: entropy at least 3.5).
     const MIN_ASSIGNED_ENTROPY: f64 = 3.5;
+    let bytes = text.as_bytes();
+    let turns = bytes.windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()).count();
     !is_placeholder(text)
         && entropy(text) >= MIN_ASSIGNED_ENTROPY
-        && text.bytes().filter(u8::is_ascii_digit).count() >= 2
+        && (bytes.iter().filter(|b| b.is_ascii_digit()).count() >= 2 || turns >= 4)
         && text.bytes().any(|b| b.is_ascii_alphabetic())
         && !text.contains("..")
         && text.split(['.', '-', '_']).any(|part| part.len() >= 12)

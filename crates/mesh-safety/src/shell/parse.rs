@@ -419,6 +419,7 @@ impl Parser {
                     let kind = self.function(&name)?;
                     return Ok(Command { kind, redirects });
                 }
+                Some('<' | '>') if self.peek_at(1) == Some('(') => {}
                 Some(c) if is_meta(c) => break,
                 Some(_) => {}
             }

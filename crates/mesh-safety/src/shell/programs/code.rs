@@ -110,9 +110,9 @@ pub(super) fn editor(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         }
         return Flow::default();
     }
-    let commands = options.values("-c", "--cmd").chain(options.values("", "--eval"));
+    let mut commands = options.values("-c", "--cmd").chain(options.values("", "--eval"));
     let runs = |text: &str| ["!", "system(", "shell-command", "call-process", "delete-file", "luafile", ":w ", "w!"].iter().any(|word| text.contains(word));
-    if commands.clone().any(|command| runs(&command.text)) || call.args.iter().any(|arg| arg.text.starts_with("+") && runs(&arg.text)) {
+    if commands.any(|command| runs(&command.text)) || call.args.iter().any(|arg| arg.text.starts_with("+") && runs(&arg.text)) {
         walk.ask(format!("`{}` runs a command", call.name));
     }
     if matches!(call.name.as_str(), "ed" | "ex") && call.stdin.text.as_deref().is_none_or(|text| text.lines().any(|l| l.trim_start().starts_with('!'))) {
