@@ -39,7 +39,7 @@ impl Tool for EditFile {
 
     fn action(&self, args: &Args, ctx: &ToolContext) -> Action {
         match path_arg(args) {
-            Some(path) => Action::Write { path: files::resolve(path, ctx) },
+            Some(path) => Action::Write { path: files::judged(path, ctx) },
             None => Action::Unknown { tool: SPEC.name.to_owned() },
         }
     }

@@ -33,6 +33,14 @@ pub(crate) fn resolve(path: &str, ctx: &ToolContext) -> PathBuf {
     target.components().collect()
 }
 
+/// The path that the guard sees: where `path` leads, but `~name` as it is written. Whose home that is is not guessed, so
+/// the guard asks; approved, it is a name like any other.
+pub(crate) fn judged(path: &str, ctx: &ToolContext) -> PathBuf {
+    let names_a_user =
+        path.strip_prefix('~').is_some_and(|rest| rest.starts_with(|c: char| !std::path::is_separator(c)));
+    if names_a_user { PathBuf::from(path) } else { resolve(path, ctx) }
+}
+
 /// The name under which the model sees `path`: relative to the working directory where it lies below it.
 pub(crate) fn shown(path: &Path, ctx: &ToolContext) -> String {
     let path = path.strip_prefix(&ctx.cwd).unwrap_or(path);
@@ -274,6 +282,10 @@ mod tests {
             ("../a", "/w/../a"),
         ] {
             assert_eq!(resolve(path, &ctx), Path::new(want), "{path}");
+        }
+        for (path, want) in [("~user/x", "~user/x"), ("~/x", "/w/home/x"), ("~", "/w/home"), ("a~", "/w/a~")]
+        {
+            assert_eq!(judged(path, &ctx), Path::new(want), "{path}");
         }
         assert_eq!(shown(Path::new("/w/a\nb"), &ctx), "a\\nb");
         assert_eq!(shown(Path::new("/w"), &ctx), ".");

@@ -54,7 +54,7 @@ impl Tool for Grep {
     }
 
     fn action(&self, args: &Args, ctx: &ToolContext) -> Action {
-        Action::Search { path: files::resolve(path_arg(args).unwrap_or("."), ctx) }
+        Action::Search { path: files::judged(path_arg(args).unwrap_or("."), ctx) }
     }
 
     fn summary(&self, args: &Args) -> String {

@@ -46,7 +46,7 @@ impl Tool for ReadFile {
 
     fn action(&self, args: &Args, ctx: &ToolContext) -> Action {
         match path_arg(args) {
-            Some(path) => Action::Read { path: files::resolve(path, ctx) },
+            Some(path) => Action::Read { path: files::judged(path, ctx) },
             None => Action::Unknown { tool: SPEC.name.to_owned() },
         }
     }
