@@ -73,7 +73,7 @@ impl Run<'_> {
             "clear_servers" => {
                 self.servers().write(&[]);
                 silent(Ok(()))
-            },
+            }
             _ => Err(json!({"error": "unknown step", "warned": false})),
         };
         let mut said = match shown {

@@ -115,19 +115,22 @@ fn reply(response: &Value) -> Result<Reply, String> {
 }
 
 impl Exchange {
-    /// Everything that was read. An answer that says nothing or cannot be read is told by its own fields.
+    /// Everything that was read. A stream that says nothing or cannot be read is told by its own fields.
     fn read(&self) -> Value {
         let Completion { text, reasoning, refusal, malformed, done, finish_reason, model, .. } =
             &self.completion;
         let broken = matches!(&self.error, Some(ClientError::Network { source: Some(_), .. }));
-        let told = self.error.as_ref().and_then(ClientError::report);
+        let error = self.error.as_ref().and_then(|error| match error.report() {
+            Some(report) => Some(report.message.clone()),
+            None => (self.status != 200 && !broken).then(|| error.to_string()),
+        });
         json!({
             "text": text,
             "tool_calls": calls(&self.completion.tool_calls),
             "usage": self.usage(),
             "cost": self.cost(),
             "model": model,
-            "error": told.map(|report| &report.message),
+            "error": error,
             "finish_reason": finish_reason,
             "refusal": refusal,
             "reasoning": reasoning,
