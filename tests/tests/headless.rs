@@ -143,14 +143,16 @@ fn finished_work_survives_a_failed_hop() {
 #[test]
 fn the_key_reaches_no_child_and_no_trace() {
     let lab = Lab::new(Script::in_order([
-        calls("run_bash", &json!({"command": "echo [$MESHAPI_API_KEY] $HOME"})),
+        calls("run_bash", &json!({"command": "sh show.sh"})),
         says(&format!("it is {KEY}")),
     ]));
+    std::fs::write(lab.work().join("show.sh"), "echo \"[$MESHAPI_API_KEY] $HOME\"\n").unwrap();
     let log = lab.home().join("trace.jsonl");
     let mut command = lab.command(&["-p", &format!("my key is {KEY}"), "--mode", "auto"]);
     let output = command.env("MESHAPI_LOG", &log).env("MESHAPI_LOG_LEVEL", "trace").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(results(&lab.requests()[1])[0].starts_with("[] "), "{:?}", results(&lab.requests()[1]));
+    let shown = &results(&lab.requests()[1])[0];
+    assert!(shown.starts_with("[] /"), "{shown}");
     let trace = std::fs::read_to_string(&log).unwrap();
     assert!(!trace.contains(KEY));
     for span in ["request", "hop", "tool"] {

@@ -15,8 +15,8 @@ use crate::wire::{CompletionRequest, RequestBody};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum StreamEvent<'a> {
-    /// The gateway has begun to answer an attempt. Ids of failed attempts count too: what they cost can be
-    /// looked up by them.
+    /// The gateway has begun to answer an attempt. What the attempt costs can be looked up by its id, also when it
+    /// breaks off later; a refused one (status 400 or more) never started and costs nothing.
     Started {
         /// `x-request-id`, when the gateway gives one.
         request_id: Option<&'a str>,
@@ -118,15 +118,7 @@ impl MeshClient {
         text_shown: &mut bool,
         sink: EventSink<'_>,
     ) -> Result<Completion, ClientError> {
-        let mut stream = match self.stream(body).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                if let Some(id) = error.request_id() {
-                    sink(StreamEvent::Started { request_id: Some(id) });
-                }
-                return Err(error);
-            }
-        };
+        let mut stream = self.stream(body).await?;
         let request_id = stream.headers().request_id.clone();
         tracing::debug!(target: "mesh_client::request", request_id, "answer begins");
         sink(StreamEvent::Started { request_id: request_id.as_deref() });
@@ -150,12 +142,8 @@ impl MeshClient {
 
     async fn whole_attempt(&self, body: RequestBody, sink: EventSink<'_>) -> Result<Completion, ClientError> {
         let outcome = self.whole(body).await;
-        let request_id = match &outcome {
-            Ok(completion) => completion.headers.request_id.as_deref(),
-            Err(error) => error.request_id(),
-        };
-        sink(StreamEvent::Started { request_id });
         if let Ok(completion) = &outcome {
+            sink(StreamEvent::Started { request_id: completion.headers.request_id.as_deref() });
             hand_on(completion, &mut |delta| sink(delta.into()));
         }
         outcome
