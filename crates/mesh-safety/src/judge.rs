@@ -79,13 +79,17 @@ pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision
         (Action::Write { path }, AcceptEdits | Auto | Bypass) => judge_write(path, mode, policy),
         (Action::Write { .. }, Default) => Decision::ask_by_mode("this mode asks before files are changed"),
         (Action::Run { command }, Auto | Bypass) => judge_command(command, mode, policy),
-        (Action::Run { .. }, Default | AcceptEdits) => Decision::ask_by_mode("this mode asks before commands run"),
+        (Action::Run { .. }, Default | AcceptEdits) => {
+            Decision::ask_by_mode("this mode asks before commands run")
+        }
         (Action::Serve { command }, Bypass) => judge_command(command, mode, policy),
         (Action::Serve { .. }, Default | AcceptEdits | Auto) => {
             Decision::ask_by_mode("this mode asks before servers are started")
         }
         (Action::WebSearch, Auto | Bypass) => Decision::Allow,
-        (Action::WebSearch, Default | AcceptEdits) => Decision::ask_by_mode("this mode asks before the web is searched"),
+        (Action::WebSearch, Default | AcceptEdits) => {
+            Decision::ask_by_mode("this mode asks before the web is searched")
+        }
         (Action::Unknown { tool }, _) => {
             Decision::ask_by_mode(format!("nothing is known about what `{tool}` would do"))
         }

@@ -248,7 +248,8 @@ fn is_random(text: &str) -> bool {
     /// Lower bound for values that only their name betrays (spec: entropy at least 3.5).
     const MIN_ASSIGNED_ENTROPY: f64 = 3.5;
     let bytes = text.as_bytes();
-    let turns = bytes.windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()).count();
+    let turns =
+        bytes.windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()).count();
     !is_placeholder(text)
         && entropy(text) >= MIN_ASSIGNED_ENTROPY
         && (bytes.iter().filter(|b| b.is_ascii_digit()).count() >= 2 || turns >= 4)

@@ -71,7 +71,10 @@ impl WebTarget {
         }
         // The parser forgives missing and surplus slashes; a person reading the address would not see the same host.
         let lower = text.to_ascii_lowercase();
-        let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).ok_or(UrlError::Scheme)?;
+        let rest = lower
+            .strip_prefix("https://")
+            .or_else(|| lower.strip_prefix("http://"))
+            .ok_or(UrlError::Scheme)?;
         if rest.is_empty() || rest.starts_with('/') {
             return Err(UrlError::Malformed("no host".to_owned()));
         }
@@ -151,7 +154,8 @@ impl WebTarget {
 /// Whether a host of a command's operand is this machine itself: what a developer's own server listens on.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    let loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    let loopback =
+        host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
     loopback || host == "localhost" || host.ends_with(".localhost")
 }
 
@@ -233,16 +237,30 @@ mod tests {
 
     #[test]
     fn numbers_in_any_spelling_are_judged_as_numbers() {
-        for host in ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "017700000001", "0", "169.254.169.254.", "[::1]"] {
+        for host in
+            ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "017700000001", "0", "169.254.169.254.", "[::1]"]
+        {
             check(&format!("http://{host}/"), &["93.184.216.34"], false);
         }
-        for host in ["10.0.0.1", "100.64.0.1", "192.88.99.1", "[fe80::1]", "[2002:7f00:1::]", "[64:ff9b::1]", "[::ffff:8.8.8.8]"] {
+        for host in [
+            "10.0.0.1",
+            "100.64.0.1",
+            "192.88.99.1",
+            "[fe80::1]",
+            "[2002:7f00:1::]",
+            "[64:ff9b::1]",
+            "[::ffff:8.8.8.8]",
+        ] {
             check(&format!("http://{host}/"), &[], false);
         }
-        for host in ["[2001:db8::1]", "[3fff::1]", "[fec0::1]", "[2001:0:1::1]", "[2600::5efe:a00:1]", "[4000::1]"] {
+        for host in
+            ["[2001:db8::1]", "[3fff::1]", "[fec0::1]", "[2001:0:1::1]", "[2600::5efe:a00:1]", "[4000::1]"]
+        {
             check(&format!("http://{host}/"), &[], false);
         }
-        for host in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2606:4700:4700::1111]", "1572395042", "169.253.0.1"] {
+        for host in
+            ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2606:4700:4700::1111]", "1572395042", "169.253.0.1"]
+        {
             check(&format!("http://{host}/"), &[], true);
         }
     }

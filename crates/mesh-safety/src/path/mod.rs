@@ -8,7 +8,7 @@ mod places;
 mod resolve;
 mod spell;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub(crate) use parts::{Parts, matches};
 pub(crate) use places::Strictness;
@@ -39,7 +39,9 @@ pub fn judge_write(path: impl AsRef<Path>, mode: PermissionMode, policy: &Policy
 
 /// Returns whether the path, with its links followed, lies inside the workspace.
 pub(crate) fn is_in_workspace(path: &Path, policy: &Policy) -> bool {
-    Guard::new(policy).sights(path, &policy.workspace).is_ok_and(|sights| sights.iter().all(|sight| sight.inside))
+    Guard::new(policy)
+        .sights(path, &policy.workspace)
+        .is_ok_and(|sights| sights.iter().all(|sight| sight.inside))
 }
 
 fn decide(verb: &str, path: &Path, found: Result<(), Finding>) -> Decision {
@@ -52,7 +54,10 @@ fn decide(verb: &str, path: &Path, found: Result<(), Finding>) -> Decision {
 
 /// A path for a person's eyes: control characters escaped.
 fn shown(path: &Path) -> String {
-    path.to_string_lossy().chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    path.to_string_lossy()
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }
 
 /// Where writes may go.
@@ -120,7 +125,9 @@ impl<'a> Guard<'a> {
                 return Err(Finding::Secret(reason));
             }
             let own = self.homes.iter().any(|home| sight.parts.is_inside(home));
-            if let Some(place) = places::read_system(&sight.parts, strict).filter(|place| !(own && *place == "root")) {
+            if let Some(place) =
+                places::read_system(&sight.parts, strict).filter(|place| !(own && *place == "root"))
+            {
                 return Err(Finding::System(place));
             }
         }
@@ -129,6 +136,8 @@ impl<'a> Guard<'a> {
 
     /// Judges a write. A relative path starts at `base`.
     pub(crate) fn write(&self, path: &Path, base: &Path, scope: Scope) -> Result<(), Finding> {
+        // A workspace may itself lie in a scratch folder; `..` still leaves it.
+        let climbs = path.components().any(|component| component == Component::ParentDir);
         let sights = self.sights(path, base)?;
         for sight in &sights {
             if let Some(reason) = self.secret(&sight.parts, Strictness::Seed) {
@@ -141,7 +150,7 @@ impl<'a> Guard<'a> {
             let free = match scope {
                 Scope::Anywhere => true,
                 Scope::Workspace => sight.inside,
-                Scope::WorkspaceAndScratch => sight.inside || self.is_scratch(&sight.parts),
+                Scope::WorkspaceAndScratch => sight.inside || (!climbs && self.is_scratch(&sight.parts)),
             };
             if !free {
                 return Err(Finding::Outside);
@@ -153,7 +162,8 @@ impl<'a> Guard<'a> {
     /// Whether the place, seen either way, is the workspace itself, above it, or not known to be inside it.
     pub(crate) fn is_root_or_above(&self, path: &Path, base: &Path) -> bool {
         let Ok(sights) = self.sights(path, base) else { return true };
-        let whole = |parts: &Parts| self.workspaces.iter().chain(&self.homes).any(|root| root.is_inside(parts));
+        let whole =
+            |parts: &Parts| self.workspaces.iter().chain(&self.homes).any(|root| root.is_inside(parts));
         sights.iter().any(|sight| whole(&sight.parts))
     }
 
@@ -166,7 +176,8 @@ impl<'a> Guard<'a> {
     /// Whether a folder stands there: known without looking only of the workspace itself.
     #[cfg(not(feature = "fs"))]
     pub(crate) fn stands_folder(&self, path: &Path, base: &Path) -> bool {
-        self.sights(path, base).is_ok_and(|sights| sights.iter().any(|sight| self.workspaces.contains(&sight.parts)))
+        self.sights(path, base)
+            .is_ok_and(|sights| sights.iter().any(|sight| self.workspaces.contains(&sight.parts)))
     }
 
     /// Whether the path lies inside the workspace, seen either way.
@@ -181,7 +192,8 @@ impl<'a> Guard<'a> {
             self.homes.iter().any(|home| home.is_inside(parts))
                 || parts.is_root()
                 || parts.below_any_home().is_some_and(|rest| rest.is_root())
-                || (parts.len() == 1 && ["home", "users", "root", "etc"].iter().any(|place| parts.is_below(place)))
+                || (parts.len() == 1
+                    && ["home", "users", "root", "etc"].iter().any(|place| parts.is_below(place)))
         };
         sights.iter().any(|sight| above(&sight.parts))
     }
@@ -201,7 +213,8 @@ impl<'a> Guard<'a> {
 
     fn write_to_system(&self, parts: &Parts) -> Result<(), Finding> {
         let own = self.homes.iter().any(|home| parts.is_inside(home));
-        let found = self.workspaces.iter().map(|workspace| places::write_system(parts, workspace)).next().flatten();
+        let found =
+            self.workspaces.iter().map(|workspace| places::write_system(parts, workspace)).next().flatten();
         match found {
             Some("root" | "var") if own => Ok(()),
             Some(place) => Err(Finding::System(place)),
@@ -213,7 +226,9 @@ impl<'a> Guard<'a> {
         let own = self.homes.iter().filter_map(|home| parts.below(home));
         let in_home = own.chain(parts.below_any_home()).find_map(|relative| places::home_startup(&relative));
         // A checkout of somebody's start-up files is a workspace like any other.
-        let in_home = in_home.filter(|_| !self.workspaces.iter().any(|root| parts.is_inside(root)) || self.home_is_workspace());
+        let in_home = in_home.filter(|_| {
+            !self.workspaces.iter().any(|root| parts.is_inside(root)) || self.home_is_workspace()
+        });
         in_home.or_else(|| places::startup_anywhere(&self.relative_to_workspace(parts)))
     }
 
@@ -229,15 +244,15 @@ impl<'a> Guard<'a> {
     /// The path as written and as resolved.
     fn sights(&self, path: &Path, base: &Path) -> Result<Vec<Sight>, Finding> {
         let written = spell(path, base, self.policy.home.as_deref())?;
-        let mut sights = vec![self.sight(&written)];
+        let as_written = self.sight(&written);
         #[cfg(feature = "fs")]
-        {
-            let real = resolve::follow(&written).map_err(|_| Finding::Loop)?;
+        let sights = {
+            let real = self.sight(&resolve::follow(&written).map_err(|_| Finding::Loop)?);
             // What is written may only look as if it were outside: a workspace that is reached by a link.
-            let real = self.sight(&real);
-            sights[0].inside |= real.inside;
-            sights.push(real);
-        }
+            vec![Sight { inside: as_written.inside || real.inside, ..as_written }, real]
+        };
+        #[cfg(not(feature = "fs"))]
+        let sights = vec![as_written];
         Ok(sights)
     }
 
@@ -278,7 +293,9 @@ impl<'a> Guard<'a> {
         match resolve::kind(&real) {
             resolve::Kind::Folder => Err(Finding::Special("a folder stands there")),
             resolve::Kind::Special => Err(Finding::Special("a pipe, socket or device")),
-            resolve::Kind::File { names } if names > 1 => Err(Finding::Special("the file has another name elsewhere")),
+            resolve::Kind::File { names } if names > 1 => {
+                Err(Finding::Special("the file has another name elsewhere"))
+            }
             resolve::Kind::File { .. } | resolve::Kind::Absent => Ok(()),
         }
     }
@@ -291,7 +308,9 @@ impl<'a> Guard<'a> {
 
     #[cfg(feature = "fs")]
     fn is_in_store(&self, real: &Path) -> bool {
-        let Some(home) = self.policy.home.as_deref().filter(|home| home.parent().is_some()) else { return false };
+        let Some(home) = self.policy.home.as_deref().filter(|home| home.parent().is_some()) else {
+            return false;
+        };
         resolve::is_same_as_any(real, places::home_stores().map(|store| home.join(store)))
     }
 
@@ -340,40 +359,76 @@ mod tests {
 
     #[test]
     fn secrets_are_not_read() {
-        for path in ["~/.ssh/id_rsa", "/home/eve/.ssh/x", "/root/.aws/credentials", "keys/id_ed25519", ".env", ".env.local"] {
+        for path in [
+            "~/.ssh/id_rsa",
+            "/home/eve/.ssh/x",
+            "/root/.aws/credentials",
+            "keys/id_ed25519",
+            ".env",
+            ".env.local",
+        ] {
             reads(path, false);
         }
-        for path in ["server.key", "a.PEM", "/etc/shadow", "/proc/self/environ", "/dev/sda", "src/../../.netrc", "~/.x_history"] {
+        for path in [
+            "server.key",
+            "a.PEM",
+            "/etc/shadow",
+            "/proc/self/environ",
+            "/dev/sda",
+            "src/../../.netrc",
+            "~/.x_history",
+        ] {
             reads(path, false);
         }
-        for path in ["src/keys.rs", ".env.example", "id_rsa.pub", "/etc/hosts", "/proc/cpuinfo", "~/.npmrcx", "../x", "..."] {
+        for path in [
+            "src/keys.rs",
+            ".env.example",
+            "id_rsa.pub",
+            "/etc/hosts",
+            "/proc/cpuinfo",
+            "~/.npmrcx",
+            "../x",
+            "...",
+        ] {
             reads(path, true);
         }
     }
 
     #[test]
     fn what_runs_later_is_not_written() {
-        for path in ["~/.bashrc", ".git/hooks/x", "sub/.git/config", "~/.config/fish/config.fish", ".vscode/tasks.json"] {
+        for path in [
+            "~/.bashrc",
+            ".git/hooks/x",
+            "sub/.git/config",
+            "~/.config/fish/config.fish",
+            ".vscode/tasks.json",
+        ] {
             writes(path, false);
         }
         for path in ["/etc/x", "/usr/lib/x", "/lib/x", "/dev/null", "/var/spool/cron/x", "/home/eve/.zshrc"] {
             writes(path, false);
         }
-        for path in [".github/workflows/ci.yml", ".gitignore", "docs/.bashrc.md", "~/other/x", "routes/$id.tsx"] {
+        for path in
+            [".github/workflows/ci.yml", ".gitignore", "docs/.bashrc.md", "~/other/x", "routes/$id.tsx"]
+        {
             writes(path, true);
         }
     }
 
     #[test]
     fn outside_the_workspace_only_bypass_writes() {
-        for (path, want) in [("a", true), ("../a", false), ("/home/dev/wx/a", false), ("x/../a", true), ("x/../../a", false)] {
+        for (path, want) in
+            [("a", true), ("../a", false), ("/home/dev/wx/a", false), ("x/../a", true), ("x/../../a", false)]
+        {
             assert_eq!(judge_write(path, PermissionMode::Auto, &policy()).is_allow(), want, "{path}");
         }
     }
 
     #[test]
     fn a_path_that_hides_its_meaning_asks() {
-        for path in ["", "  ", "a\nb", "$HOME/x", "~eve/x", "file:///etc/hosts", "a\u{202e}b", "x /y", "${X}/y"] {
+        for path in
+            ["", "  ", "a\nb", "$HOME/x", "~eve/x", "file:///etc/hosts", "a\u{202e}b", "x /y", "${X}/y"]
+        {
             reads(path, false);
             writes(path, false);
         }
@@ -381,10 +436,12 @@ mod tests {
 
     #[test]
     fn a_workspace_inside_a_place_of_the_system_is_written() {
-        let policy = Policy { workspace: "/usr/src/app".into(), home: Some("/root".into()), ..Policy::default() };
+        let policy =
+            Policy { workspace: "/usr/src/app".into(), home: Some("/root".into()), ..Policy::default() };
         assert!(judge_write("main.rs", PermissionMode::Auto, &policy).is_allow());
         assert!(!judge_write("/usr/src/other", PermissionMode::Bypass, &policy).is_allow());
-        let policy = Policy { workspace: "/root/app".into(), home: Some("/root".into()), ..Policy::default() };
+        let policy =
+            Policy { workspace: "/root/app".into(), home: Some("/root".into()), ..Policy::default() };
         assert!(judge_write("main.rs", PermissionMode::Auto, &policy).is_allow());
         assert!(judge_read("/root/notes", &policy).is_allow());
     }

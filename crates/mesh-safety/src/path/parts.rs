@@ -55,7 +55,9 @@ impl Parts {
     pub(crate) fn holds(&self, place: &str) -> bool {
         (0..self.names.len()).any(|start| {
             let mut names = self.names[start..].iter();
-            place.split('/').all(|want| names.next().is_some_and(|name| says_enough(name) && matches(name, want)))
+            place
+                .split('/')
+                .all(|want| names.next().is_some_and(|name| says_enough(name) && matches(name, want)))
         })
     }
 
@@ -71,7 +73,11 @@ impl Parts {
 
     /// The final extension of each name along the path: a file below `x.pem/` counts like `x.pem` itself.
     pub(crate) fn extensions(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter_map(|name| name.rsplit_once('.')).filter(|(stem, _)| !stem.is_empty()).map(|(_, e)| e)
+        self.names
+            .iter()
+            .filter_map(|name| name.rsplit_once('.'))
+            .filter(|(stem, _)| !stem.is_empty())
+            .map(|(_, e)| e)
     }
 
     /// The names after those of `above`, when the path is inside it.

@@ -55,7 +55,8 @@ const SECRET_EXTENSIONS: &[&str] = &[
 const PUBLIC_EXTENSIONS: &[&str] = &["crt", "cer", "der", "asc", "gpg"];
 
 /// Endings that make `.env.X` a template.
-const TEMPLATE_ENDINGS: &[&str] = &["example", "sample", "template", "tmpl", "dist", "defaults", "schema", "md"];
+const TEMPLATE_ENDINGS: &[&str] =
+    &["example", "sample", "template", "tmpl", "dist", "defaults", "schema", "md"];
 
 /// Places of the system that are not read unasked (seed 14.2), with the few exceptions below.
 #[rustfmt::skip]
@@ -99,7 +100,8 @@ const WRITE_SYSTEM_OUTSIDE: &[&str] = &[
 ];
 
 /// Scratch folders inside those.
-const SCRATCH: &[&str] = &["tmp", "var/tmp", "private/tmp", "private/var/tmp", "var/folders", "private/var/folders"];
+const SCRATCH: &[&str] =
+    &["tmp", "var/tmp", "private/tmp", "private/var/tmp", "var/folders", "private/var/folders"];
 
 /// Below a home, run by a shell, an editor, a desktop or a scheduler without being asked again (D-26).
 #[rustfmt::skip]
@@ -191,9 +193,9 @@ pub(super) fn read_system(parts: &Parts, strict: Strictness) -> Option<Place> {
 pub(super) fn write_system(parts: &Parts, workspace: &Parts) -> Option<Place> {
     let fixed = WRITE_SYSTEM.iter().find(|place| parts.is_below(place));
     let outside = || {
-        WRITE_SYSTEM_OUTSIDE.iter().find(|place| {
-            parts.is_below(place) && !(workspace.is_below(place) && parts.is_inside(workspace))
-        })
+        WRITE_SYSTEM_OUTSIDE
+            .iter()
+            .find(|place| parts.is_below(place) && !(workspace.is_below(place) && parts.is_inside(workspace)))
     };
     let free = || is_scratch(parts);
     fixed.or_else(|| if free() { None } else { outside() }).copied()
@@ -210,6 +212,7 @@ pub(super) fn startup_anywhere(parts: &Parts) -> Option<Place> {
 }
 
 /// Folders of secrets below a home, for comparing by device and inode.
+#[cfg(feature = "fs")]
 pub(super) fn home_stores() -> impl Iterator<Item = &'static str> {
     HOME_SECRETS.iter().copied()
 }

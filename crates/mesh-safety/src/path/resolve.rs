@@ -86,7 +86,8 @@ pub(super) fn kind(path: &Path) -> Kind {
 /// Whether the path is, or lies below, one of these places under any other name: a second mount, another spelling of the home,
 /// a hard link to a file directly in one of them (D-24).
 pub(super) fn is_same_as_any(path: &Path, places: impl Iterator<Item = PathBuf>) -> bool {
-    let ids: Vec<Id> = path.ancestors().filter_map(|above| fs::metadata(above).ok()).filter_map(|m| id(&m)).collect();
+    let ids: Vec<Id> =
+        path.ancestors().filter_map(|above| fs::metadata(above).ok()).filter_map(|m| id(&m)).collect();
     let linked = matches!(kind(path), Kind::File { names } if names > 1);
     places.into_iter().any(|place| {
         let Ok(found) = fs::metadata(&place) else { return false };
@@ -100,7 +101,8 @@ const MAX_ENTRIES: usize = 256;
 
 fn holds_file(folder: &Path, wanted: Option<Id>) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
-    let mut files = entries.take(MAX_ENTRIES).filter_map(Result::ok).filter_map(|entry| entry.metadata().ok());
+    let mut files =
+        entries.take(MAX_ENTRIES).filter_map(Result::ok).filter_map(|entry| entry.metadata().ok());
     wanted.is_some() && files.any(|found| id(&found) == wanted)
 }
 

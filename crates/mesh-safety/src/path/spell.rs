@@ -32,7 +32,9 @@ pub(super) fn spell(path: &Path, base: &Path, home: Option<&Path>) -> Result<Pat
         return Err(Finding::Spelling("the path holds invisible characters"));
     }
     if text.split('/').any(ends_deceptively) {
-        return Err(Finding::Spelling("a name that ends in a space or a dot is another name on some systems"));
+        return Err(Finding::Spelling(
+            "a name that ends in a space or a dot is another name on some systems",
+        ));
     }
     if text.split('/').any(is_variable) {
         return Err(Finding::Spelling("a variable in a path is not expanded; write the place itself"));
@@ -64,7 +66,9 @@ fn ends_deceptively(name: &str) -> bool {
 
 /// `$HOME` or `${X}` as a whole name; a `$` inside (`users.$id.tsx`) is a letter like any other.
 fn is_variable(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix('$') else { return name.starts_with('%') && name.len() > 2 && name.ends_with('%') };
-    rest.starts_with(['{', '(']) || (!rest.is_empty() && rest.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    let Some(rest) = name.strip_prefix('$') else {
+        return name.starts_with('%') && name.len() > 2 && name.ends_with('%');
+    };
+    rest.starts_with(['{', '('])
+        || (!rest.is_empty() && rest.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
 }
-

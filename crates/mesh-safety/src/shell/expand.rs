@@ -129,7 +129,14 @@ impl Walk<'_> {
         grown
     }
 
-    fn grow_variable(&mut self, grown: &mut Growing, name: &str, quoted: bool, operator: Operator, operand: &Word) {
+    fn grow_variable(
+        &mut self,
+        grown: &mut Growing,
+        name: &str,
+        quoted: bool,
+        operator: Operator,
+        operand: &Word,
+    ) {
         let value = self.value(name);
         let operand = (!operand.pieces.is_empty()).then(|| self.single(operand));
         match (operator, value, operand) {
@@ -137,12 +144,17 @@ impl Walk<'_> {
                 grown.expanded(&text, quoted);
             }
             (Operator::Default | Operator::Assign, None, Some(word)) => {
-                let value = if word.is_known { Value::Known(word.text.clone()) } else { Value::Unknown(word.taint) };
+                let value =
+                    if word.is_known { Value::Known(word.text.clone()) } else { Value::Unknown(word.taint) };
                 if operator == Operator::Assign {
                     self.set(name, value);
                 }
                 // The environment may have set it all the same; what the text says is what is judged.
-                if word.is_known { grown.expanded(&word.text, quoted) } else { grown.unknown(word.taint, true) }
+                if word.is_known {
+                    grown.expanded(&word.text, quoted)
+                } else {
+                    grown.unknown(word.taint, true)
+                }
             }
             (Operator::Alternative, _, Some(word)) if word.is_known => grown.expanded(&word.text, quoted),
             (_, Some(Value::Unknown(taint)), word) => {
@@ -215,7 +227,10 @@ impl Walk<'_> {
 
 /// Variables of the shell whose value is a number, which points nowhere.
 fn is_counter(name: &str) -> bool {
-    matches!(name, "?" | "$" | "!" | "#" | "RANDOM" | "LINENO" | "SECONDS" | "UID" | "EUID" | "PPID" | "BASHPID")
+    matches!(
+        name,
+        "?" | "$" | "!" | "#" | "RANDOM" | "LINENO" | "SECONDS" | "UID" | "EUID" | "PPID" | "BASHPID"
+    )
 }
 
 fn finish(chars: &[Char], grown: &Growing) -> Arg {
@@ -256,12 +271,12 @@ fn first_brace(chars: &[Char]) -> Option<Brace> {
     if chars.len() > MAX_BRACED_CHARS {
         return None;
     }
-    let bare = |at: usize| chars[at].is_bare.then_some(chars[at].c);
-    (0..chars.len()).filter(|&start| bare(start) == Some('{')).find_map(|start| {
+    let bare = |char: &Char| char.is_bare.then_some(char.c);
+    (0..chars.len()).filter(|&start| bare(&chars[start]) == Some('{')).find_map(|start| {
         let mut depth = 0usize;
         let mut parts = vec![Vec::new()];
-        for at in start..chars.len() {
-            match bare(at) {
+        for (at, char) in chars.iter().enumerate().skip(start) {
+            match bare(char) {
                 Some('{') => {
                     depth += 1;
                     if depth == 1 {
@@ -280,7 +295,7 @@ fn first_brace(chars: &[Char]) -> Option<Brace> {
                 }
                 _ => {}
             }
-            parts.last_mut()?.push(chars[at]);
+            parts.last_mut()?.push(*char);
         }
         None
     })

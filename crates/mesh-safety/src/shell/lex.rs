@@ -93,7 +93,12 @@ impl Parser {
 
     fn dollar(&mut self, out: &mut Pieces, quoted: bool) -> Result<(), ParseError> {
         self.skip(1);
-        let plain = |name: String| Piece::Variable { name, quoted, operator: Operator::Plain, operand: Word::default() };
+        let plain = |name: String| Piece::Variable {
+            name,
+            quoted,
+            operator: Operator::Plain,
+            operand: Word::default(),
+        };
         match self.peek() {
             Some('\'') if !quoted => {
                 self.skip(1);

@@ -48,7 +48,9 @@ pub fn judge_command(text: &str, mode: PermissionMode, policy: &Policy) -> Decis
     let guard = Guard::new(policy);
     let scope = match mode {
         PermissionMode::Bypass => Scope::Anywhere,
-        PermissionMode::Default | PermissionMode::AcceptEdits | PermissionMode::Auto => Scope::WorkspaceAndScratch,
+        PermissionMode::Default | PermissionMode::AcceptEdits | PermissionMode::Auto => {
+            Scope::WorkspaceAndScratch
+        }
     };
     let mut walk = walk::Walk::new(policy, &guard, scope);
     walk.text(&text.replace("\r\n", "\n"), &flow::Flow::default());

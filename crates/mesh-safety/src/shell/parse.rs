@@ -171,8 +171,7 @@ impl Parser {
         self.skip(1);
         for announced in std::mem::take(&mut self.announced) {
             let mut body = String::new();
-            loop {
-                let Some(line) = self.line() else { break };
+            while let Some(line) = self.line() {
                 let line = if announced.strip_tabs { line.trim_start_matches('\t') } else { &line };
                 if line == announced.end {
                     break;
@@ -481,7 +480,9 @@ impl Parser {
         let start = self.at;
         if self.peek() == Some('{') {
             // `{fd}>file` names a descriptor by a variable.
-            let close = (1..).take_while(|&i| self.peek_at(i).is_some_and(|c| c == '_' || c.is_ascii_alphanumeric())).count();
+            let close = (1..)
+                .take_while(|&i| self.peek_at(i).is_some_and(|c| c == '_' || c.is_ascii_alphanumeric()))
+                .count();
             if self.peek_at(close + 1) == Some('}') && matches!(self.peek_at(close + 2), Some('<' | '>')) {
                 self.skip(close + 2);
             }
@@ -492,10 +493,12 @@ impl Parser {
         if self.peek() == Some('&') && self.peek_at(1) == Some('>') && self.at == start {
             self.skip(1);
         }
-        let operator: String = self.chars[self.at..].iter().take(3).take_while(|c| "<>&|-".contains(**c)).collect();
+        let operator: String =
+            self.chars[self.at..].iter().take(3).take_while(|c| "<>&|-".contains(**c)).collect();
         let process = operator.len() == 1 && self.peek_at(1) == Some('(');
         let known = ["<<<", "<<-", "<<", ">>", ">|", ">&", "<&", "<>", "<", ">"];
-        let Some(found) = known.iter().find(|known| operator.starts_with(**known)).filter(|_| !process) else {
+        let Some(found) = known.iter().find(|known| operator.starts_with(**known)).filter(|_| !process)
+        else {
             self.at = start;
             return Ok(false);
         };
@@ -548,7 +551,9 @@ impl Parser {
         }
         match &mut command.kind {
             Kind::Simple { .. } | Kind::Test(_) => {}
-            Kind::Group(script) | Kind::Subshell(script) | Kind::For { body: script, .. } => self.fill(script),
+            Kind::Group(script) | Kind::Subshell(script) | Kind::For { body: script, .. } => {
+                self.fill(script)
+            }
             Kind::Branches(scripts) | Kind::Case { arms: scripts, .. } => {
                 scripts.iter_mut().for_each(|script| self.fill(script));
             }
@@ -595,7 +600,20 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        for text in ["a '", "a \"$(b", "$(", "if a; then", "a |", "; ; )", "{ a", "a (b)", "case x in", "${", "a > ", "`"] {
+        for text in [
+            "a '",
+            "a \"$(b",
+            "$(",
+            "if a; then",
+            "a |",
+            "; ; )",
+            "{ a",
+            "a (b)",
+            "case x in",
+            "${",
+            "a > ",
+            "`",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"$(".repeat(1000)).is_err());

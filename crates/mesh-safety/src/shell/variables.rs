@@ -10,7 +10,7 @@ use super::walk::Walk;
 const HOOKS: &[&str] = &[
     "BASH_ENV", "BASH_FUNC_", "BROWSER", "CARGO_BUILD_RUSTC", "CC_WRAPPER", "COMSPEC", "DYLD_", "EDITOR", "ENV", "GCONV_PATH",
     "GIT_ASKPASS", "GIT_CONFIG", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND",
-    "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_TEMPLATE_DIR", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "LD_AUDIT", "LD_LIBRARY_PATH",
+    "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TEMPLATE_DIR", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "LD_AUDIT", "LD_LIBRARY_PATH",
     "LD_PRELOAD", "LESSCLOSE", "LESSOPEN", "MANPAGER", "NODE_OPTIONS", "PAGER", "PERL5DB", "PERL5LIB", "PERL5OPT",
     "PERLLIB", "PROMPT_COMMAND", "PS0", "PS1", "PS4", "PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONSTARTUP",
     "RUBYLIB", "RUBYOPT", "RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER", "RUSTDOC", "SHELLOPTS", "SSH_ASKPASS", "SUDO_ASKPASS",
@@ -67,7 +67,11 @@ pub(super) fn judge(walk: &mut Walk<'_>, name: &str, value: &Arg) {
     let text = value.text.trim();
     if name == "PATH" {
         let keeps = value.text.contains('*') || value.text.split(':').any(|part| part == "/usr/bin");
-        let scratch = value.text.split(':').any(|part| SCRATCH.iter().any(|place| part.starts_with(place)));
+        let own = |part: &str| walk.home().is_some_and(|home| part.starts_with(home)) || walk.is_inside(part);
+        let scratch = value
+            .text
+            .split(':')
+            .any(|part| SCRATCH.iter().any(|place| part.starts_with(place)) && !own(part));
         if scratch || !keeps {
             walk.ask("changes where programs are found (`PATH`)");
         }
@@ -88,14 +92,25 @@ pub(super) fn judge(walk: &mut Walk<'_>, name: &str, value: &Arg) {
 fn is_plain_setting(name: &str, text: &str) -> bool {
     match name {
         "NODE_OPTIONS" => text.split_whitespace().all(|option| {
-            let loads = ["-r", "--require", "--import", "--loader", "--experimental-loader", "--eval", "-e", "--inspect"];
+            let loads = [
+                "-r",
+                "--require",
+                "--import",
+                "--loader",
+                "--experimental-loader",
+                "--eval",
+                "-e",
+                "--inspect",
+            ];
             !loads.iter().any(|load| option.starts_with(load))
         }),
         // Only a shell that a person types into reads this file; most projects mean `production` or `test`.
         "ENV" => !text.contains('/'),
         "PS0" | "PS1" | "PS4" => !text.contains(['$', '`', '*']),
         "JAVA_TOOL_OPTIONS" | "JDK_JAVA_OPTIONS" | "_JAVA_OPTIONS" => {
-            !["-javaagent", "-agent", "-XX:OnError", "-XX:OnOutOfMemoryError"].iter().any(|load| text.contains(load))
+            !["-javaagent", "-agent", "-XX:OnError", "-XX:OnOutOfMemoryError"]
+                .iter()
+                .any(|load| text.contains(load))
         }
         _ => false,
     }

@@ -205,7 +205,8 @@ impl<'a> Walk<'a> {
         let values = self.arguments(words);
         let mut taint = Taint::NONE;
         for value in values.iter().take(MAX_LOOP_VALUES) {
-            let set = if value.is_known { Value::Known(value.text.clone()) } else { Value::Unknown(value.taint) };
+            let set =
+                if value.is_known { Value::Known(value.text.clone()) } else { Value::Unknown(value.taint) };
             self.set(name, set);
             taint |= self.script(body, stdin).taint;
         }
@@ -294,7 +295,8 @@ impl<'a> Walk<'a> {
                 self.ask(format!("runs `{}`, which this command fetched from the network", file.text));
             } else if flow.taint.has(Taint::DECODED) {
                 self.ask(format!("runs `{}`, which this command decoded", file.text));
-            } else if let Some(text) = flow.text.filter(|text| !text.starts_with("#!") || text.contains("sh")) {
+            } else if let Some(text) = flow.text.filter(|text| !text.starts_with("#!") || text.contains("sh"))
+            {
                 self.text(&text, &Flow::default());
             }
         } else if self.has_unpacked && file.text.contains('/') && !file.text.starts_with('/') {

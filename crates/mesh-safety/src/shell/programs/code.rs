@@ -111,14 +111,26 @@ pub(super) fn editor(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         return Flow::default();
     }
     let mut commands = options.values("-c", "--cmd").chain(options.values("", "--eval"));
-    let runs = |text: &str| ["!", "system(", "shell-command", "call-process", "delete-file", "luafile", ":w ", "w!"].iter().any(|word| text.contains(word));
-    if commands.any(|command| runs(&command.text)) || call.args.iter().any(|arg| arg.text.starts_with("+") && runs(&arg.text)) {
+    let runs = |text: &str| {
+        ["!", "system(", "shell-command", "call-process", "delete-file", "luafile", ":w ", "w!"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    if commands.any(|command| runs(&command.text))
+        || call.args.iter().any(|arg| arg.text.starts_with("+") && runs(&arg.text))
+    {
         walk.ask(format!("`{}` runs a command", call.name));
     }
-    if matches!(call.name.as_str(), "ed" | "ex") && call.stdin.text.as_deref().is_none_or(|text| text.lines().any(|l| l.trim_start().starts_with('!'))) {
+    if matches!(call.name.as_str(), "ed" | "ex")
+        && call.stdin.text.as_deref().is_none_or(|text| text.lines().any(|l| l.trim_start().starts_with('!')))
+    {
         walk.ask(format!("`{}` runs commands that come in", call.name));
     }
-    options.operands.iter().filter(|arg| !arg.text.starts_with('+')).for_each(|file| walk.write(file, &format!("`{}`", call.name)));
+    options
+        .operands
+        .iter()
+        .filter(|arg| !arg.text.starts_with('+'))
+        .for_each(|file| walk.write(file, &format!("`{}`", call.name)));
     Flow::default()
 }
 
@@ -129,7 +141,9 @@ const CODE_OPTIONS: [&str; 11] =
 /// Python, node, perl and the like.
 pub(super) fn interpreter(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let name = call.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--version" | "--help" | "-V")) && call.args.len() == 1 {
+    if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--version" | "--help" | "-V"))
+        && call.args.len() == 1
+    {
         return Flow::default();
     }
     let mut code: Vec<&Arg> = Vec::new();
@@ -147,17 +161,21 @@ pub(super) fn interpreter(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         } else if text == "-m" && name == "python" {
             is_module = true;
             operands.extend(args.by_ref());
-        } else if matches!(text, "-W" | "-X" | "-I" | "--require" | "-r" | "--import" | "--loader" | "-C" | "-l") && name != "perl" && name != "ruby" {
+        } else if matches!(
+            text,
+            "-W" | "-X" | "-I" | "--require" | "-r" | "--import" | "--loader" | "-C" | "-l"
+        ) && name != "perl"
+            && name != "ruby"
+        {
             operands_of_option(walk, args.next(), call);
         } else {
             // `-MLWP::Simple`, `-ropen-uri`, `-c'…'`: what hangs on the option counts as code too.
             code.push(arg);
         }
     }
-    if name == "deno" || name == "bun" {
-        if operands.first().is_some_and(|first| matches!(first.text.as_str(), "eval" | "repl")) {
-            code.extend(operands.drain(..));
-        }
+    let evaluates = operands.first().is_some_and(|first| matches!(first.text.as_str(), "eval" | "repl"));
+    if evaluates && matches!(name, "deno" | "bun") {
+        code.append(&mut operands);
     }
     for text in &code {
         if text.taint.has(Taint::FETCHED) {
@@ -199,22 +217,36 @@ fn takes_code(name: &str, option: &str) -> bool {
         "python" | "pypy" => option == "-c" || is_cluster(option, 'c'),
         "node" | "nodejs" | "tsx" | "ts-node" => matches!(option, "-e" | "-p" | "-pe" | "--eval" | "--print"),
         "bun" => matches!(option, "-e" | "-p" | "--eval" | "--print"),
-        "perl" | "ruby" => option.len() <= 6 && option.starts_with('-') && option.to_ascii_lowercase().ends_with('e'),
+        "perl" | "ruby" => {
+            option.len() <= 6 && option.starts_with('-') && option.to_ascii_lowercase().ends_with('e')
+        }
         "php" => matches!(option, "-r" | "-R" | "-B" | "-E"),
         "cmd" => option.eq_ignore_ascii_case("/c"),
-        "pwsh" | "powershell" => option.to_ascii_lowercase().starts_with("-c") || option.to_ascii_lowercase().starts_with("-e"),
+        "pwsh" | "powershell" => {
+            option.to_ascii_lowercase().starts_with("-c") || option.to_ascii_lowercase().starts_with("-e")
+        }
         _ => CODE_OPTIONS.contains(&option),
     }
 }
 
 fn is_cluster(option: &str, letter: char) -> bool {
-    option.len() <= 5 && !option.starts_with("--") && option.ends_with(letter) && option[1..].chars().all(|c| "bBdEhiIOqsSuvVx".contains(c) || c == letter)
+    option.len() <= 5
+        && !option.starts_with("--")
+        && option.ends_with(letter)
+        && option[1..].chars().all(|c| "bBdEhiIOqsSuvVx".contains(c) || c == letter)
 }
 
 /// `perl -pi`, `ruby -i`: the operands are written.
 fn in_place(name: &str, call: &Call<'_>) -> bool {
     matches!(name, "perl" | "ruby")
-        && call.args.iter().any(|arg| arg.text.starts_with('-') && !arg.text.starts_with("--") && arg.text.len() <= 8 && arg.text.contains('i') && !arg.text.starts_with("-M") && !arg.text.starts_with("-I"))
+        && call.args.iter().any(|arg| {
+            arg.text.starts_with('-')
+                && !arg.text.starts_with("--")
+                && arg.text.len() <= 8
+                && arg.text.contains('i')
+                && !arg.text.starts_with("-M")
+                && !arg.text.starts_with("-I")
+        })
 }
 
 fn input(walk: &mut Walk<'_>, call: &Call<'_>, name: &str) {
@@ -238,7 +270,9 @@ fn code_flow(walk: &mut Walk<'_>, flow: &Flow, name: &str) {
 fn execute_code(walk: &mut Walk<'_>, script: &Arg, name: &str) {
     let flow = walk.written.get(&script.base_name()).cloned();
     match flow {
-        Some(flow) if !flow.taint.has(Taint::FILE) || flow.taint.has(Taint::FETCHED) => code_flow(walk, &flow, name),
+        Some(flow) if !flow.taint.has(Taint::FILE) || flow.taint.has(Taint::FETCHED) => {
+            code_flow(walk, &flow, name)
+        }
         _ => {}
     }
 }
@@ -257,15 +291,19 @@ const BACKQUOTE_LANGUAGES: [&str; 3] = ["perl", "ruby", "php"];
 
 /// Looks through code without understanding it; errs towards asking.
 fn scan(walk: &mut Walk<'_>, code: &str, name: &str) {
-    static RULES: LazyLock<Vec<(&str, Regex)>> =
-        LazyLock::new(|| SIGNS.iter().map(|(what, shape)| (*what, Regex::new(shape).expect("a constant, tested"))).collect());
-    static LITERALS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"'([^'\n]{1,200})'|"([^"\n]{1,200})""#).expect("a constant"));
+    static RULES: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+        SIGNS.iter().map(|(what, shape)| (*what, Regex::new(shape).expect("a constant, tested"))).collect()
+    });
+    static LITERALS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"'([^'\n]{1,200})'|"([^"\n]{1,200})""#).expect("a constant"));
     static WRITES: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"open\s*\([^)]*['"][wax]b?\+?['"]|write_?(?:text|bytes|file)|writeFile|appendFile|File\.write|file_put_contents|copyfile|shutil\.copy|createWriteStream|symlink|chmod|chown|>>?\s*['"]?[/~]"#)
             .expect("a constant")
     });
-    static ENVIRONMENT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"(?:os\.environ|process\.env|\bENV|getenv|\$_ENV|%ENV)(?P<next>.{0,40})"#).expect("a constant"));
+    static ENVIRONMENT: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?:os\.environ|process\.env|\bENV|getenv|\$_ENV|%ENV)(?P<next>.{0,40})"#)
+            .expect("a constant")
+    });
     for (what, rule) in RULES.iter() {
         if rule.is_match(code) {
             walk.ask(format!("code for `{name}` {what}"));
@@ -287,7 +325,9 @@ fn scan(walk: &mut Walk<'_>, code: &str, name: &str) {
     }
     for captures in ENVIRONMENT.captures_iter(code) {
         let next = &captures["next"];
-        let named = next.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).find(|word| word.len() > 1 && *word != "get");
+        let named = next
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .find(|word| word.len() > 1 && *word != "get");
         if named.is_none_or(names_credential) {
             walk.ask(format!("code for `{name}` reads the environment, where credentials are"));
         }

@@ -77,7 +77,8 @@ pub(super) fn names(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         let options = Options::of(call.args, "-d -t -r -m --date --mode --reference");
         options.operands.iter().for_each(|operand| walk.write(operand, &format!("`{}`", call.name)));
     }
-    if call.name == "fuser" && call.args.iter().any(|arg| arg.text.starts_with("-k") || arg.text == "--kill") {
+    if call.name == "fuser" && call.args.iter().any(|arg| arg.text.starts_with("-k") || arg.text == "--kill")
+    {
         walk.ask("`fuser` ends whatever uses a file");
     }
     Flow::tainted(Taint::NONE)
@@ -95,10 +96,13 @@ pub(super) fn change_folder(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     walk.folder = match target {
         Some(arg) if arg.is_known && !arg.is_pattern => {
             let base = walk.folder.clone();
-            base.map(|base| base.join(&arg.text)).or_else(|| Path::new(&arg.text).is_absolute().then(|| arg.text.into()))
+            base.map(|base| base.join(&arg.text))
+                .or_else(|| Path::new(&arg.text).is_absolute().then(|| arg.text.into()))
         }
         // A folder of unknown name below here is still below here.
-        Some(arg) if !arg.begins_unknown && !arg.text.contains("..") => walk.folder.as_ref().map(|base| base.join(&arg.text)),
+        Some(arg) if !arg.begins_unknown && !arg.text.contains("..") => {
+            walk.folder.as_ref().map(|base| base.join(&arg.text))
+        }
         _ => None,
     };
     Flow::default()
@@ -162,14 +166,24 @@ fn tee(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// A device that never ends, read into memory or a file.
 fn endless(walk: &mut Walk<'_>, call: &Call<'_>) {
-    let bounded = call.args.iter().any(|arg| arg.text == "-c" || arg.text.starts_with("-c") || arg.text.starts_with("--bytes"));
-    if !bounded && call.args.iter().any(|arg| matches!(arg.text.as_str(), "/dev/zero" | "/dev/urandom" | "/dev/random")) {
+    let bounded = call
+        .args
+        .iter()
+        .any(|arg| arg.text == "-c" || arg.text.starts_with("-c") || arg.text.starts_with("--bytes"));
+    if !bounded
+        && call
+            .args
+            .iter()
+            .any(|arg| matches!(arg.text.as_str(), "/dev/zero" | "/dev/urandom" | "/dev/random"))
+    {
         walk.ask(format!("`{}` reads a device that never ends", call.name));
     }
 }
 
 fn dd(walk: &mut Walk<'_>, call: &Call<'_>) {
-    let value = |key: &str| call.args.iter().find_map(|arg| arg.text.strip_prefix(key).map(|text| arg.with_text(text)));
+    let value = |key: &str| {
+        call.args.iter().find_map(|arg| arg.text.strip_prefix(key).map(|text| arg.with_text(text)))
+    };
     if let Some(file) = value("of=") {
         walk.write(&file, "`dd`");
         let source = value("if=").map_or(call.stdin.clone(), |source| walk.content(&source));
@@ -229,7 +243,12 @@ pub(super) fn decode(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
             }
         }
         "gpg" | "gpg2" => {
-            if has(&["--export-secret-keys", "--export-secret-subkeys", "--delete-secret-keys", "--delete-keys"]) {
+            if has(&[
+                "--export-secret-keys",
+                "--export-secret-subkeys",
+                "--delete-secret-keys",
+                "--delete-keys",
+            ]) {
                 walk.ask("`gpg` gives out or deletes private keys");
             }
             super::options::outputs(walk, call);
@@ -237,11 +256,15 @@ pub(super) fn decode(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         _ => {}
     }
     let letters = |letter: char| {
-        call.args.iter().any(|arg| arg.text.starts_with('-') && !arg.text.starts_with("--") && arg.text.contains(letter))
+        call.args
+            .iter()
+            .any(|arg| arg.text.starts_with('-') && !arg.text.starts_with("--") && arg.text.contains(letter))
     };
     let decodes = match call.name.as_str() {
         "xxd" => letters('r'),
-        "base64" | "base32" | "basenc" | "openssl" => letters('d') || letters('D') || has(&["--decode", "-decrypt"]),
+        "base64" | "base32" | "basenc" | "openssl" => {
+            letters('d') || letters('D') || has(&["--decode", "-decrypt"])
+        }
         "uudecode" | "age" | "rage" => true,
         _ => false,
     };
@@ -274,7 +297,10 @@ pub(super) fn copy(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         if takes {
             super::remove::moved(walk, source, whole);
         }
-        if !takes && options.has("-r", "--recursive") || options.has("-R", "") || options.has("-a", "--archive") {
+        if !takes && options.has("-r", "--recursive")
+            || options.has("-R", "")
+            || options.has("-a", "--archive")
+        {
             whole_home(walk, source, &call.name);
         }
         let flow = walk.content(source);
@@ -302,10 +328,15 @@ pub(super) fn whole_home(walk: &mut Walk<'_>, place: &Arg, program: &str) {
 /// `chmod`.
 pub(super) fn change_mode(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let recursive = call.args.iter().any(|arg| arg.text == "--recursive" || is_letter_option(&arg.text, 'R'));
-    let is_mode = |arg: &&Arg| !arg.text.starts_with("--") && !is_letter_option(&arg.text, 'R') && !matches!(arg.text.as_str(), "-v" | "-c" | "-f");
+    let is_mode = |arg: &&Arg| {
+        !arg.text.starts_with("--")
+            && !is_letter_option(&arg.text, 'R')
+            && !matches!(arg.text.as_str(), "-v" | "-c" | "-f")
+    };
     let mut rest = call.args.iter().filter(is_mode);
     let reference = call.args.iter().any(|arg| arg.text.starts_with("--reference"));
-    let mode = if reference { String::new() } else { rest.next().map(|arg| arg.text.clone()).unwrap_or_default() };
+    let mode =
+        if reference { String::new() } else { rest.next().map(|arg| arg.text.clone()).unwrap_or_default() };
     set_id(walk, &mode, "chmod");
     for place in rest {
         if recursive && opens_to_all(&mode) {
@@ -317,11 +348,16 @@ pub(super) fn change_mode(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 }
 
 fn is_letter_option(text: &str, letter: char) -> bool {
-    text.starts_with('-') && !text.starts_with("--") && text[1..].contains(letter) && !text.contains(['+', '='])
+    text.starts_with('-')
+        && !text.starts_with("--")
+        && text[1..].contains(letter)
+        && !text.contains(['+', '='])
 }
 
 fn set_id(walk: &mut Walk<'_>, mode: &str, program: &str) {
-    let octal = mode.len() >= 4 && mode.bytes().all(|b| b.is_ascii_digit()) && !mode.trim_start_matches('0').is_empty();
+    let octal = mode.len() >= 4
+        && mode.bytes().all(|b| b.is_ascii_digit())
+        && !mode.trim_start_matches('0').is_empty();
     let special = octal && mode[..mode.len() - 3].bytes().any(|b| matches!(b, b'2' | b'4' | b'6' | b'7'));
     let symbolic = mode.split(',').any(|part| {
         part.split_once(['+', '=']).is_some_and(|(who, bits)| bits.contains('s') && !who.contains('o'))
@@ -332,9 +368,11 @@ fn set_id(walk: &mut Walk<'_>, mode: &str, program: &str) {
 }
 
 fn opens_to_all(mode: &str) -> bool {
-    let octal = mode.bytes().all(|b| b.is_ascii_digit()) && mode.bytes().last().is_some_and(|b| matches!(b, b'2' | b'3' | b'6' | b'7'));
+    let octal = mode.bytes().all(|b| b.is_ascii_digit())
+        && mode.bytes().last().is_some_and(|b| matches!(b, b'2' | b'3' | b'6' | b'7'));
     let symbolic = mode.split(',').any(|part| {
-        part.split_once(['+', '=']).is_some_and(|(who, bits)| bits.contains('w') && (who.is_empty() || who.contains(['a', 'o'])))
+        part.split_once(['+', '='])
+            .is_some_and(|(who, bits)| bits.contains('w') && (who.is_empty() || who.contains(['a', 'o'])))
     });
     (octal && !mode.is_empty()) || symbolic
 }
@@ -361,7 +399,9 @@ fn owned(walk: &mut Walk<'_>, place: &Arg, recursive: bool, program: &str) {
 /// `tar`: where it unpacks to, what it packs, and what it starts.
 pub(super) fn tar(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let mut args = call.args.to_vec();
-    if let Some(first) = args.first_mut().filter(|arg| !arg.text.starts_with('-') && !arg.text.contains(['/', '.'])) {
+    if let Some(first) =
+        args.first_mut().filter(|arg| !arg.text.starts_with('-') && !arg.text.contains(['/', '.']))
+    {
         first.text.insert(0, '-');
     }
     let options = Options::of(
@@ -371,16 +411,28 @@ pub(super) fn tar(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     for (name, value) in &options.options {
         let Some(value) = value else { continue };
         match name.as_str() {
-            "-I" | "-F" | "--to-command" | "--use-compress-program" | "--info-script" | "--new-volume-script" | "--rsh-command" | "--rmt-command" => {
-                let known = ["zstd", "pigz", "pbzip2", "pixz", "lz4", "xz", "gzip", "bzip2", "brotli", "lzip"];
+            "-I"
+            | "-F"
+            | "--to-command"
+            | "--use-compress-program"
+            | "--info-script"
+            | "--new-volume-script"
+            | "--rsh-command"
+            | "--rmt-command" => {
+                let known =
+                    ["zstd", "pigz", "pbzip2", "pixz", "lz4", "xz", "gzip", "bzip2", "brotli", "lzip"];
                 if !value.text.split_whitespace().next().is_some_and(|program| known.contains(&program)) {
                     walk.joined_text(std::slice::from_ref(value), "tar", call.stdin);
                     walk.ask("`tar` starts another program");
                 }
             }
-            "--checkpoint-action" if value.text.starts_with("exec") => walk.ask("`tar` starts another program"),
+            "--checkpoint-action" if value.text.starts_with("exec") => {
+                walk.ask("`tar` starts another program")
+            }
             "-C" | "--directory" => walk.write(value, "`tar`"),
-            "-f" | "--file" if value.text.contains(':') => walk.ask("`tar` reads or writes on another machine"),
+            "-f" | "--file" if value.text.contains(':') => {
+                walk.ask("`tar` reads or writes on another machine")
+            }
             "-f" | "--file" if packs(&options) => walk.write(value, "`tar`"),
             _ => {}
         }
@@ -392,7 +444,8 @@ pub(super) fn tar(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         options.operands.iter().for_each(|place| whole_home(walk, place, "tar"));
         return Flow::tainted(Taint::FILE);
     }
-    let unpacked = options.values("-f", "--file").next().map_or(call.stdin.clone(), |file| walk.content(file));
+    let unpacked =
+        options.values("-f", "--file").next().map_or(call.stdin.clone(), |file| walk.content(file));
     walk.has_unpacked |= unpacked.taint.has(Taint::FETCHED);
     call.passes_on()
 }

@@ -53,7 +53,12 @@ pub(super) fn git(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         walk.ask("the command of `git` is only known at run time");
     }
     if let Some((_, why)) = ASKED.iter().find(|(name, _)| *name == command.text) {
-        let looks = rest.first().is_some_and(|arg| matches!(arg.text.as_str(), "--help" | "-h" | "ls-files" | "status" | "env" | "version" | "--dry-run"));
+        let looks = rest.first().is_some_and(|arg| {
+            matches!(
+                arg.text.as_str(),
+                "--help" | "-h" | "ls-files" | "status" | "env" | "version" | "--dry-run"
+            )
+        });
         if !looks && !rest.iter().any(|arg| arg.text == "--dry-run") {
             walk.ask(format!("`git {}` {why}", command.text));
         }
@@ -82,9 +87,20 @@ fn outputs(walk: &mut Walk<'_>, rest: &[Arg]) {
 }
 
 fn starts_programs(walk: &mut Walk<'_>, call: &Call<'_>, rest: &[Arg]) {
-    const LONG: [&str; 9] = ["--upload-pack", "--receive-pack", "--exec", "--open-files-in-pager", "--extcmd", "--template", "--ext-diff", "--textconv", "--tool-cmd"];
+    const LONG: [&str; 9] = [
+        "--upload-pack",
+        "--receive-pack",
+        "--exec",
+        "--open-files-in-pager",
+        "--extcmd",
+        "--template",
+        "--ext-diff",
+        "--textconv",
+        "--tool-cmd",
+    ];
     for (at, arg) in rest.iter().enumerate() {
-        let (name, value) = arg.text.split_once('=').map_or((arg.text.as_str(), None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            arg.text.split_once('=').map_or((arg.text.as_str(), None), |(name, value)| (name, Some(value)));
         if !name.starts_with("--") || !LONG.iter().any(|long| name.len() > 5 && long.starts_with(name)) {
             continue;
         }
@@ -102,17 +118,28 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
     let words: Vec<&str> = options.operands.iter().map(|operand| operand.text.as_str()).collect();
     let whole = words.iter().any(|word| matches!(*word, "." | "./" | "*" | ":/"));
     match command {
-        "reset" if options.has("", "--hard") || options.has("", "--merge") => walk.ask("`git reset` throws work away"),
-        "clean" if !options.has("-n", "--dry-run") && (options.has("-f", "--force") || options.has("-x", "")) => {
+        "reset" if options.has("", "--hard") || options.has("", "--merge") => {
+            walk.ask("`git reset` throws work away")
+        }
+        "clean"
+            if !options.has("-n", "--dry-run") && (options.has("-f", "--force") || options.has("-x", "")) =>
+        {
             walk.ask("`git clean` deletes files that git cannot bring back");
         }
         "checkout" | "restore" | "switch" => {
-            if options.has("-f", "--force") || options.has("", "--discard-changes") || (whole && command != "switch") {
+            if options.has("-f", "--force")
+                || options.has("", "--discard-changes")
+                || (whole && command != "switch")
+            {
                 walk.ask(format!("`git {command}` throws work away"));
             }
         }
-        "rm" if options.has("-r", "") || options.has("-f", "--force") => walk.ask("`git rm` removes whole folders or changed files"),
-        "branch" if options.has("-D", "") || (options.has("-d", "--delete") && options.has("-f", "--force")) => {
+        "rm" if options.has("-r", "") || options.has("-f", "--force") => {
+            walk.ask("`git rm` removes whole folders or changed files")
+        }
+        "branch"
+            if options.has("-D", "") || (options.has("-d", "--delete") && options.has("-f", "--force")) =>
+        {
             walk.ask("`git branch` deletes work that is not merged");
         }
         "tag" | "remote" if options.has("-d", "--delete") => walk.ask(format!("`git {command}` deletes")),
@@ -121,12 +148,18 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
                 walk.ask("the address makes `git` start another program");
             }
         }
-        "stash" if matches!(words.first(), Some(&("drop" | "clear"))) => walk.ask("`git stash` throws work away"),
-        "reflog" if matches!(words.first(), Some(&("expire" | "delete"))) => walk.ask("`git reflog` forgets what could be brought back"),
+        "stash" if matches!(words.first(), Some(&("drop" | "clear"))) => {
+            walk.ask("`git stash` throws work away")
+        }
+        "reflog" if matches!(words.first(), Some(&("expire" | "delete"))) => {
+            walk.ask("`git reflog` forgets what could be brought back")
+        }
         "gc" | "prune" if command == "prune" || options.options.iter().any(|(name, _)| name == "--prune") => {
             walk.ask(format!("`git {command}` forgets what could be brought back"));
         }
-        "worktree" if words.first() == Some(&"remove") && options.has("-f", "--force") => walk.ask("`git worktree` throws work away"),
+        "worktree" if words.first() == Some(&"remove") && options.has("-f", "--force") => {
+            walk.ask("`git worktree` throws work away")
+        }
         "config" => config(walk, rest, &words),
         "rebase" => {
             for text in options.values("-x", "") {
@@ -139,7 +172,9 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
             walk.start(&rest[from..], call);
         }
         "clone" | "fetch" | "pull" | "ls-remote" => {
-            if words.iter().any(|word| is_command_address(word)) || (command == "clone" && options.has("-u", "")) {
+            if words.iter().any(|word| is_command_address(word))
+                || (command == "clone" && options.has("-u", ""))
+            {
                 walk.ask("the address makes `git` start another program");
             }
             for setting in options.values("-c", "--config").filter(|_| command == "clone") {
@@ -152,7 +187,9 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
         }
         "archive" => options.values("-o", "").for_each(|file| walk.write(file, "`git archive`")),
         "format-patch" => options.values("-o", "").for_each(|file| walk.write(file, "`git format-patch`")),
-        "grep" if rest.iter().any(|arg| arg.text.starts_with("-O")) => walk.ask("`git grep` starts another program"),
+        "grep" if rest.iter().any(|arg| arg.text.starts_with("-O")) => {
+            walk.ask("`git grep` starts another program")
+        }
         "difftool" | "mergetool" => walk.ask(format!("`git {command}` starts another program")),
         "commit" if options.has("", "--amend") && options.has("", "--reset-author") => {}
         _ => {}
@@ -161,7 +198,9 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
 
 /// `ext::` and its like name a program instead of a server; so does an address that reads as an option.
 fn is_command_address(word: &str) -> bool {
-    let helper = word.split_once("::").is_some_and(|(helper, _)| !helper.is_empty() && helper.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+    let helper = word.split_once("::").is_some_and(|(helper, _)| {
+        !helper.is_empty() && helper.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    });
     helper || word.starts_with('-') || word.contains("://-")
 }
 
@@ -170,7 +209,19 @@ fn config(walk: &mut Walk<'_>, rest: &[Arg], words: &[&str]) {
     if has(&["--edit", "-e", "edit"]) {
         walk.ask("`git config` opens an editor on its settings");
     }
-    let reads = ["--list", "-l", "--get", "--get-all", "--get-regexp", "--get-urlmatch", "--name-only", "list", "get", "--unset", "--unset-all"];
+    let reads = [
+        "--list",
+        "-l",
+        "--get",
+        "--get-all",
+        "--get-regexp",
+        "--get-urlmatch",
+        "--name-only",
+        "list",
+        "get",
+        "--unset",
+        "--unset-all",
+    ];
     if has(&reads) {
         return;
     }
@@ -186,7 +237,10 @@ fn config(walk: &mut Walk<'_>, rest: &[Arg], words: &[&str]) {
 fn setting_changes(walk: &mut Walk<'_>, key: &str, value: &Arg) {
     let key = key.to_lowercase();
     let risky = RISKY_SETTINGS.iter().any(|risky| crate::path::matches(risky, &key));
-    let off = matches!(value.text.as_str(), "" | "false" | "true" | "cat" | "less" | "vi" | "vim" | "nano" | "never" | "always");
+    let off = matches!(
+        value.text.as_str(),
+        "" | "false" | "true" | "cat" | "less" | "vi" | "vim" | "nano" | "never" | "always"
+    );
     if risky && !(off && !key.starts_with("http.") && !key.starts_with("alias.")) {
         walk.ask(format!("the setting `{key}` makes `git` run a program or trust a place"));
     }

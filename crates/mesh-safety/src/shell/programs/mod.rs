@@ -154,7 +154,10 @@ fn other(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     call.passes_on()
 }
 
-fn plain(_: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+fn plain(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    if call.name == "hash" && call.args.iter().any(|arg| arg.text.starts_with("-p")) {
+        walk.ask("`hash -p` lets a name stand for another program");
+    }
     Flow::tainted(call.stdin.taint)
 }
 
@@ -227,7 +230,9 @@ impl Walk<'_> {
             let name = source.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
             if !name.is_empty() && name != "." && name != ".." && !target.begins_unknown {
                 let inside = target.with_text(format!("{}/{name}", target.text.trim_end_matches('/')));
-                if self.guard.stands_folder(&self.place(&target.text), &self.base()) || target.text.ends_with('/') {
+                if self.guard.stands_folder(&self.place(&target.text), &self.base())
+                    || target.text.ends_with('/')
+                {
                     self.write(&inside, program);
                 }
             }

@@ -23,7 +23,11 @@ pub(super) fn fetch(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let is_wget = call.name == "wget";
     // `-O`, `-b`, `-i`, `-c` are plain switches for one of the two.
     let valued: String = if is_wget {
-        VALUED.split(' ').filter(|name| !["-d", "-F", "-H", "-x", "-K", "-m", "-c", "-b", "-r", "-E", "-C"].contains(name)).collect::<Vec<_>>().join(" ")
+        VALUED
+            .split(' ')
+            .filter(|name| !["-d", "-F", "-H", "-x", "-K", "-m", "-c", "-b", "-r", "-E", "-C"].contains(name))
+            .collect::<Vec<_>>()
+            .join(" ")
     } else {
         VALUED.split(' ').filter(|name| !["-O", "-i", "-a"].contains(name)).collect::<Vec<_>>().join(" ")
     };
@@ -53,7 +57,11 @@ fn addresses(walk: &mut Walk<'_>, targets: &[Arg], call: &Call<'_>) {
         if target.text.to_lowercase().starts_with("file://") {
             walk.operand(target, &call.name);
         }
-        if host.starts_with("169.254.") || host == "metadata.google.internal" || host == "fd00:ec2::254" || host == "100.100.100.200" {
+        if host.starts_with("169.254.")
+            || host == "metadata.google.internal"
+            || host == "fd00:ec2::254"
+            || host == "100.100.100.200"
+        {
             walk.ask(format!("`{host}` is where clouds keep credentials"));
         }
     }
@@ -63,11 +71,34 @@ fn addresses(walk: &mut Walk<'_>, targets: &[Arg], call: &Call<'_>) {
 fn writes(walk: &mut Walk<'_>, call: &Call<'_>, options: &Options, is_wget: bool) {
     let who = format!("`{}`", call.name);
     let files = match is_wget {
-        true => ["-O", "--output-document", "-P", "--directory-prefix", "-a", "--append-output", "-o", "--output-file"].as_slice(),
-        false => ["-o", "--output", "-D", "--dump-header", "-c", "--cookie-jar", "--stderr", "--trace", "--trace-ascii", "--output-dir"].as_slice(),
+        true => [
+            "-O",
+            "--output-document",
+            "-P",
+            "--directory-prefix",
+            "-a",
+            "--append-output",
+            "-o",
+            "--output-file",
+        ]
+        .as_slice(),
+        false => [
+            "-o",
+            "--output",
+            "-D",
+            "--dump-header",
+            "-c",
+            "--cookie-jar",
+            "--stderr",
+            "--trace",
+            "--trace-ascii",
+            "--output-dir",
+        ]
+        .as_slice(),
     };
     for (name, value) in &options.options {
-        let long = name.len() > 4 && files.iter().any(|file| file.starts_with("--") && file.starts_with(name.as_str()));
+        let long = name.len() > 4
+            && files.iter().any(|file| file.starts_with("--") && file.starts_with(name.as_str()));
         if let Some(value) = value.as_ref().filter(|_| files.contains(&name.as_str()) || long) {
             walk.write(value, &who);
         }
@@ -80,8 +111,12 @@ fn sends(walk: &mut Walk<'_>, call: &Call<'_>, options: &Options) {
     for (name, value) in &options.options {
         let Some(value) = value else { continue };
         let file = match name.as_str() {
-            "-d" | "--data" | "--data-binary" | "--data-ascii" | "--json" if call.name != "wget" => value.text.strip_prefix('@'),
-            "--data-urlencode" | "-F" | "--form" if call.name != "wget" => value.text.split_once(['@', '<']).map(|(_, file)| file),
+            "-d" | "--data" | "--data-binary" | "--data-ascii" | "--json" if call.name != "wget" => {
+                value.text.strip_prefix('@')
+            }
+            "--data-urlencode" | "-F" | "--form" if call.name != "wget" => {
+                value.text.split_once(['@', '<']).map(|(_, file)| file)
+            }
             "-T" | "--upload-file" if call.name != "wget" => Some(value.text.as_str()),
             "--post-file" | "--body-file" => Some(value.text.as_str()),
             _ => None,
@@ -117,7 +152,8 @@ fn leaks(walk: &mut Walk<'_>, call: &Call<'_>) {
 
 /// Notes which files hold what was fetched.
 fn remember(walk: &mut Walk<'_>, options: &Options, targets: &[Arg], is_wget: bool, fetched: &Flow) {
-    let named = if is_wget { options.values("-O", "--output-document") } else { options.values("-o", "--output") };
+    let named =
+        if is_wget { options.values("-O", "--output-document") } else { options.values("-o", "--output") };
     let names: Vec<String> = named.map(Arg::base_name).collect();
     for target in targets {
         let path = target.text.split(['?', '#']).next().unwrap_or_default();
@@ -150,7 +186,8 @@ pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-h" | "-V")) {
         return Flow::default();
     }
-    let options = Options::of(call.args, "-p -w -i -s -X -x -q -e -c -g -G -T --exec --sh-exec --source --wait");
+    let options =
+        Options::of(call.args, "-p -w -i -s -X -x -q -e -c -g -G -T --exec --sh-exec --source --wait");
     let operands = &options.operands;
     let scans = options.has("-z", "");
     if options.has("-l", "--listen") || call.args.iter().any(|arg| arg.text.eq_ignore_ascii_case("-l")) {
@@ -168,7 +205,8 @@ pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `ssh`, `scp`, `mail` and the like: everything they do is on another machine.
 pub(super) fn remote(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    let looks = call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-V" | "-G" | "-Q"));
+    let looks =
+        call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-V" | "-G" | "-Q"));
     if !looks {
         walk.ask(format!("`{}` sends data to, or runs commands on, another machine", call.name));
     }
@@ -181,7 +219,9 @@ pub(super) fn rsync(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         call.args,
         "-e -f -T -B --rsh --rsync-path --exclude --include --exclude-from --files-from --filter --temp-dir --log-file --password-file --link-dest --backup-dir",
     );
-    let remote = |arg: &Arg| arg.text.contains("://") || arg.text.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
+    let remote = |arg: &Arg| {
+        arg.text.contains("://") || arg.text.split_once(':').is_some_and(|(host, _)| !host.contains('/'))
+    };
     if options.operands.iter().any(remote) {
         walk.ask("`rsync` copies from or to another machine");
     }
@@ -203,7 +243,10 @@ pub(super) fn lookup(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     leaks(walk, call);
     let hidden = call.args.iter().any(|arg| !arg.is_known && !arg.begins_unknown);
     if hidden {
-        walk.ask(format!("`{}` asks another machine about something that is only known at run time", call.name));
+        walk.ask(format!(
+            "`{}` asks another machine about something that is only known at run time",
+            call.name
+        ));
     }
     Flow::tainted(Taint::FETCHED)
 }

@@ -92,7 +92,10 @@ impl Options {
 
     /// The values of an option.
     pub(super) fn values(&self, short: &str, long: &str) -> impl Iterator<Item = &Arg> {
-        self.options.iter().filter(move |(name, _)| is_option(name, short, long)).filter_map(|(_, value)| value.as_ref())
+        self.options
+            .iter()
+            .filter(move |(name, _)| is_option(name, short, long))
+            .filter_map(|(_, value)| value.as_ref())
     }
 }
 
@@ -108,8 +111,14 @@ pub(super) fn outputs(walk: &mut Walk<'_>, call: &Call<'_>) {
     while let Some(arg) = args.next() {
         let value = match arg.text.split_once('=') {
             Some((name, value)) if LONG.contains(&name) => Some(arg.with_text(value)),
-            _ if LONG.contains(&arg.text.as_str()) || arg.text == "-o" => args.peek().map(|next| Arg::clone(next)),
-            _ => arg.text.strip_prefix("-o").filter(|rest| rest.starts_with(['/', '~', '.'])).map(|rest| arg.with_text(rest)),
+            _ if LONG.contains(&arg.text.as_str()) || arg.text == "-o" => {
+                args.peek().map(|next| Arg::clone(next))
+            }
+            _ => arg
+                .text
+                .strip_prefix("-o")
+                .filter(|rest| rest.starts_with(['/', '~', '.']))
+                .map(|rest| arg.with_text(rest)),
         };
         if let Some(file) = value.filter(|value| looks_like_place(&value.text)) {
             walk.write(&file, &format!("`{}`", call.name));

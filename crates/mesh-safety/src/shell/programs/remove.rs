@@ -99,7 +99,8 @@ fn reason_to_keep(walk: &Walk<'_>, operand: &Arg, recursive: bool) -> Option<Str
         Err(finding) => return Some(finding.to_string()),
     }
     let names: Vec<String> = operand.text.to_lowercase().split('/').map(str::to_owned).collect();
-    let made_again = names.iter().any(|name| BUILD_OUTPUT.contains(&name.as_str())) || is_made_again(names.last());
+    let made_again =
+        names.iter().any(|name| BUILD_OUTPUT.contains(&name.as_str())) || is_made_again(names.last());
     if recursive && !made_again {
         return Some("a whole folder that no build makes again".to_owned());
     }

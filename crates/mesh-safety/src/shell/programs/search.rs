@@ -26,11 +26,19 @@ pub(super) fn after_pattern(call: &Call<'_>) -> Vec<Arg> {
 /// `grep`, `rg`: read whole trees when told to.
 pub(super) fn grep(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let letters = |letter: char| {
-        call.args.iter().any(|arg| arg.text.starts_with('-') && !arg.text.starts_with("--") && arg.text.contains(letter))
+        call.args
+            .iter()
+            .any(|arg| arg.text.starts_with('-') && !arg.text.starts_with("--") && arg.text.contains(letter))
     };
-    let long = call.args.iter().any(|arg| arg.text.starts_with("--recursive") || arg.text.starts_with("--dereference"));
-    let recursive = letters('r') || letters('R') || long || matches!(call.name.as_str(), "rg" | "ag" | "ack" | "ugrep");
-    if call.args.iter().any(|arg| arg.text == "--pre" || arg.text.starts_with("--pre=") || arg.text.starts_with("--hostname-bin")) {
+    let long = call
+        .args
+        .iter()
+        .any(|arg| arg.text.starts_with("--recursive") || arg.text.starts_with("--dereference"));
+    let recursive =
+        letters('r') || letters('R') || long || matches!(call.name.as_str(), "rg" | "ag" | "ack" | "ugrep");
+    if call.args.iter().any(|arg| {
+        arg.text == "--pre" || arg.text.starts_with("--pre=") || arg.text.starts_with("--hostname-bin")
+    }) {
         walk.ask(format!("`{}` starts another program", call.name));
     }
     if recursive {
@@ -41,11 +49,13 @@ pub(super) fn grep(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `find`: where it looks, what narrows it, and what it does with what it finds.
 pub(super) fn find(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    let is_expression = |arg: &&Arg| arg.text.starts_with('-') || matches!(arg.text.as_str(), "(" | ")" | "!" | ",");
+    let is_expression =
+        |arg: &&Arg| arg.text.starts_with('-') || matches!(arg.text.as_str(), "(" | ")" | "!" | ",");
     let start = call.args.iter().position(|arg| is_expression(&arg)).unwrap_or(call.args.len());
     // `-L` and `-H` stand in front of the places.
     let start = if start == 0 {
-        let options = call.args.iter().take_while(|arg| matches!(arg.text.as_str(), "-L" | "-H" | "-P")).count();
+        let options =
+            call.args.iter().take_while(|arg| matches!(arg.text.as_str(), "-L" | "-H" | "-P")).count();
         let rest = &call.args[options..];
         options + rest.iter().position(|arg| is_expression(&arg)).unwrap_or(rest.len())
     } else {
@@ -53,7 +63,8 @@ pub(super) fn find(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     };
     let (roots, expression) = call.args.split_at(start);
     let roots: Vec<Arg> = roots.iter().filter(|arg| !arg.is_option()).cloned().collect();
-    let search = Search { narrowed: is_narrowed(expression), outside: leaves_workspace(walk, &roots), expression };
+    let search =
+        Search { narrowed: is_narrowed(expression), outside: leaves_workspace(walk, &roots), expression };
     let mut at = 0;
     while let Some(arg) = expression.get(at) {
         at += 1;
@@ -98,12 +109,18 @@ impl Search<'_> {
         }
         let program = command.first().map(Arg::base_name).unwrap_or_default();
         let removes = matches!(program.as_str(), "rm" | "unlink" | "rmdir");
-        let recursive = command.iter().any(|arg| arg.is_option() && arg.text.contains(['r', 'R']) && arg.text != "--force");
+        let recursive = command
+            .iter()
+            .any(|arg| arg.is_option() && arg.text.contains(['r', 'R']) && arg.text != "--force");
         if removes && self.narrowed && !recursive && !self.outside {
             return;
         }
         let found = |arg: &Arg| {
-            if arg.text.contains("{}") { Arg { text: arg.text.replace("{}", "*"), is_known: false, ..arg.clone() } } else { arg.clone() }
+            if arg.text.contains("{}") {
+                Arg { text: arg.text.replace("{}", "*"), is_known: false, ..arg.clone() }
+            } else {
+                arg.clone()
+            }
         };
         let command: Vec<Arg> = command.iter().map(found).collect();
         walk.start(&command, call);
@@ -111,19 +128,25 @@ impl Search<'_> {
 
     /// Whether it looks for a name that the read guard stops.
     fn names_secrets(&self, walk: &Walk<'_>) -> bool {
-        self.expression.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname" | "-path" | "-ipath")).any(|pair| {
-            let path = Path::new(pair[1].text.trim_start_matches("*/"));
-            matches!(walk.guard.read(path, &walk.base(), Strictness::Content), Err(Finding::Secret(_)))
-        })
+        self.expression
+            .windows(2)
+            .filter(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname" | "-path" | "-ipath"))
+            .any(|pair| {
+                let path = Path::new(pair[1].text.trim_start_matches("*/"));
+                matches!(walk.guard.read(path, &walk.base(), Strictness::Content), Err(Finding::Secret(_)))
+            })
     }
 }
 
 /// A test on the name that is more than a wildcard.
 fn is_narrowed(expression: &[Arg]) -> bool {
     let tests = ["-name", "-iname", "-path", "-ipath", "-regex", "-wholename"];
-    let negated = expression.iter().any(|arg| arg.text == "!" || arg.text == "-not" || arg.text == "-o" || arg.text == "-or");
+    let negated = expression
+        .iter()
+        .any(|arg| arg.text == "!" || arg.text == "-not" || arg.text == "-o" || arg.text == "-or");
     let named = expression.windows(2).any(|pair| {
-        tests.contains(&pair[0].text.as_str()) && pair[1].text.chars().filter(|c| c.is_alphanumeric()).count() >= 1
+        tests.contains(&pair[0].text.as_str())
+            && pair[1].text.chars().filter(|c| c.is_alphanumeric()).count() >= 1
     });
     let empty = expression.iter().any(|arg| arg.text == "-empty");
     !negated && (named || empty)
@@ -137,7 +160,8 @@ fn leaves_workspace(walk: &Walk<'_>, roots: &[Arg]) -> bool {
 
 /// `fd`: `-x` and `-X` run a command.
 pub(super) fn fd(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    let at = call.args.iter().position(|arg| matches!(arg.text.as_str(), "-x" | "-X" | "--exec" | "--exec-batch"));
+    let at =
+        call.args.iter().position(|arg| matches!(arg.text.as_str(), "-x" | "-X" | "--exec" | "--exec-batch"));
     if let Some(at) = at {
         let mut command = call.rest(at + 1).to_vec();
         command.push(Arg { begins_unknown: false, ..Arg::unknown(Taint::NONE) });
@@ -163,39 +187,51 @@ pub(super) fn sed(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     }
     let in_place = call.args.iter().any(|arg| {
         let text = &arg.text;
-        text.starts_with("--in-place") || (text.starts_with('-') && !text.starts_with("--") && text.split('e').next().is_some_and(|t| t.contains('i')))
+        text.starts_with("--in-place")
+            || (text.starts_with('-')
+                && !text.starts_with("--")
+                && text.split('e').next().is_some_and(|t| t.contains('i')))
     });
     if in_place {
         after_pattern(call).iter().for_each(|file| walk.write(file, "`sed`"));
     }
-    let decodes = if scripts.iter().any(|script| script.text.contains("\\x")) { Taint::DECODED } else { Taint::NONE };
+    let decodes =
+        if scripts.iter().any(|script| script.text.contains("\\x")) { Taint::DECODED } else { Taint::NONE };
     Flow::tainted(call.passes_on().taint | decodes)
 }
 
 /// Looks at each command of a sed script: `e` runs, `w` writes, `r` reads, and `s///` has flags for the first two.
 fn sed_script(walk: &mut Walk<'_>, script: &str) {
-    static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^(?:\s|\{|\d+|\$|,|~|!|/(?:\\.|[^/\\])*/[IM]*)*").expect("a constant")
-    });
+    static ADDRESS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^(?:\s|\{|\d+|\$|,|~|!|/(?:\\.|[^/\\])*/[IM]*)*").expect("a constant"));
     for part in script.split(['\n', ';']) {
         let end = ADDRESS.find(part).map_or(0, |found| found.end());
         let command = &part[end..];
         let mut chars = command.chars();
         match chars.next() {
-            Some('e') if command.len() == 1 || command[1..].starts_with([' ', '}']) => walk.ask("a sed script runs a command"),
+            Some('e') if command.len() == 1 || command[1..].starts_with([' ', '}']) => {
+                walk.ask("a sed script runs a command")
+            }
             Some('w' | 'W') if command[1..].starts_with([' ', '/']) => {
                 walk.write(&Arg::known(command[1..].trim()), "a sed script");
             }
-            Some('r' | 'R') if command[1..].starts_with([' ', '/', '~']) => walk.read(&Arg::known(command[1..].trim()), "sed"),
+            Some('r' | 'R') if command[1..].starts_with([' ', '/', '~']) => {
+                walk.read(&Arg::known(command[1..].trim()), "sed")
+            }
             Some('s') => {
                 let Some(mark) = chars.next() else { continue };
                 let flags = command[1 + mark.len_utf8()..].rsplit(mark).next().unwrap_or_default();
-                let (letters, file) = flags.split_once('w').map_or((flags, None), |(letters, file)| (letters, Some(file)));
-                if letters.len() <= 6 && letters.chars().all(|c| c.is_ascii_alphanumeric() || c == '}' || c == ' ') {
+                let (letters, file) =
+                    flags.split_once('w').map_or((flags, None), |(letters, file)| (letters, Some(file)));
+                if letters.len() <= 6
+                    && letters.chars().all(|c| c.is_ascii_alphanumeric() || c == '}' || c == ' ')
+                {
                     if letters.contains('e') {
                         walk.ask("a sed script runs a command");
                     }
-                    if let Some(file) = file.filter(|_| !letters.contains(|c: char| c.is_alphabetic() && !"gpiImM".contains(c))) {
+                    if let Some(file) = file
+                        .filter(|_| !letters.contains(|c: char| c.is_alphabetic() && !"gpiImM".contains(c)))
+                    {
                         walk.write(&Arg::known(file.trim()), "a sed script");
                     }
                 }
@@ -207,9 +243,12 @@ fn sed_script(walk: &mut Walk<'_>, script: &str) {
 
 /// `awk`: its programs can run commands, write files and open connections.
 pub(super) fn awk(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    static RUNS: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"\bsystem\s*\(|\|\s*"|\|&|"\s*\|\s*getline|@load|/inet/|\bENVIRON\b"#).expect("a constant"));
-    static WRITES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(>>?|<)\s*"([^"]*)""#).expect("a constant"));
+    static RUNS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"\bsystem\s*\(|\|\s*"|\|&|"\s*\|\s*getline|@load|/inet/|\bENVIRON\b"#)
+            .expect("a constant")
+    });
+    static WRITES: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"(>>?|<)\s*"([^"]*)""#).expect("a constant"));
     let options = Options::of(call.args, "-F -v -f -i --field-separator --assign --file --include");
     let program = options.operands.first().filter(|_| !options.has("-f", "--file"));
     if let Some(program) = program {

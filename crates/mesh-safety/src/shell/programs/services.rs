@@ -50,7 +50,8 @@ pub(super) fn subcommands(walk: &mut Walk<'_>, call: &Call<'_>) {
     if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "-h" | "--dry-run")) {
         return;
     }
-    let words: Vec<&str> = call.args.iter().map(|arg| arg.text.as_str()).filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<&str> =
+        call.args.iter().map(|arg| arg.text.as_str()).filter(|word| !word.starts_with('-')).collect();
     for (names, commands, why) in ASKED {
         if !names.contains(&call.name.as_str()) {
             continue;
@@ -77,16 +78,40 @@ fn starts_with(words: &[&str], command: &str) -> bool {
 
 /// `kubectl -n prod delete x`: the value of a global option stands before the command.
 fn spans_namespace(words: &[&str], command: &str) -> bool {
-    words.len() > 1 && starts_with(&words[1..], command) && !["get", "describe", "logs", "explain", "run", "exec", "test", "view", "list"].contains(&words[0])
+    words.len() > 1
+        && starts_with(&words[1..], command)
+        && !["get", "describe", "logs", "explain", "run", "exec", "test", "view", "list"].contains(&words[0])
 }
 
 fn is_destructive_cloud_call(call: &Call<'_>, words: &[&str]) -> bool {
     let clouds = ["aws", "gcloud", "az", "doctl", "oci", "ibmcloud", "linode-cli", "hcloud", "gh"];
-    let verbs = ["delete", "terminate", "destroy", "remove", "purge", "put-", "create", "update", "stop", "reboot", "modify", "attach", "authorize", "add-iam", "set-iam", "get-secret", "reset"];
+    let verbs = [
+        "delete",
+        "terminate",
+        "destroy",
+        "remove",
+        "purge",
+        "put-",
+        "create",
+        "update",
+        "stop",
+        "reboot",
+        "modify",
+        "attach",
+        "authorize",
+        "add-iam",
+        "set-iam",
+        "get-secret",
+        "reset",
+    ];
     let verb = |word: &&str| verbs.iter().any(|verb| word.starts_with(verb));
     let by_method = call.name == "gh"
         && words.first() == Some(&"api")
-        && call.args.iter().any(|arg| ["-x", "--method", "-f", "--field", "--raw-field", "--input"].iter().any(|o| arg.text.to_lowercase().starts_with(o)));
+        && call.args.iter().any(|arg| {
+            ["-x", "--method", "-f", "--field", "--raw-field", "--input"]
+                .iter()
+                .any(|o| arg.text.to_lowercase().starts_with(o))
+        });
     (clouds.contains(&call.name.as_str()) && call.name != "gh" && words.iter().take(4).any(verb)) || by_method
 }
 
@@ -95,29 +120,53 @@ pub(super) fn containers(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let words: Vec<&str> = call.args.iter().map(|arg| arg.text.as_str()).collect();
     let command = words.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
     let has = |names: &[&str]| words.iter().any(|word| names.contains(word));
-    if (command == "compose" || call.name.ends_with("compose")) && has(&["down", "rm"]) && has(&["-v", "--volumes", "-fsv", "-sfv", "--rmi"]) {
+    if (command == "compose" || call.name.ends_with("compose"))
+        && has(&["down", "rm"])
+        && has(&["-v", "--volumes", "-fsv", "-sfv", "--rmi"])
+    {
         walk.ask("`compose` removes volumes or images");
     }
-    if matches!(command, "rm" | "container") && (has(&["-f", "--force", "-v", "-fv", "-vf"]) || words.iter().any(|word| word.contains('*'))) && has(&["rm"]) {
+    if matches!(command, "rm" | "container")
+        && (has(&["-f", "--force", "-v", "-fv", "-vf"]) || words.iter().any(|word| word.contains('*')))
+        && has(&["rm"])
+    {
         walk.ask(format!("`{} rm` removes running containers or their volumes", call.name));
     }
     if !matches!(command, "run" | "create" | "exec" | "cp" | "build" | "compose" | "container" | "buildx") {
         return call.passes_on();
     }
     const LOOSE: [&str; 16] = [
-        "--privileged", "--pid=host", "--ipc=host", "--uts=host", "--userns=host", "--net=host", "--network=host", "--cap-add", "--device", "--security-opt", "--cgroupns=host", "--cap-add=all",
-        "--volumes-from", "--device-cgroup-rule", "--gpus-all", "--group-add",
+        "--privileged",
+        "--pid=host",
+        "--ipc=host",
+        "--uts=host",
+        "--userns=host",
+        "--net=host",
+        "--network=host",
+        "--cap-add",
+        "--device",
+        "--security-opt",
+        "--cgroupns=host",
+        "--cap-add=all",
+        "--volumes-from",
+        "--device-cgroup-rule",
+        "--gpus-all",
+        "--group-add",
     ];
     for (at, word) in words.iter().enumerate() {
         let name = word.split('=').next().unwrap_or_default();
-        let host = matches!(*word, "--pid" | "--ipc" | "--uts" | "--userns" | "--net" | "--network") && words.get(at + 1) == Some(&"host");
+        let host = matches!(*word, "--pid" | "--ipc" | "--uts" | "--userns" | "--net" | "--network")
+            && words.get(at + 1) == Some(&"host");
         if LOOSE.contains(word) || LOOSE.contains(&name) || host {
             walk.ask(format!("`{} {command}` takes the walls of the container down (`{word}`)", call.name));
         }
         let value = |long: &str| word.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
         let source = match *word {
             "-v" | "--volume" | "--mount" => call.args.get(at + 1).cloned(),
-            _ => value("--volume").or_else(|| value("--mount")).or_else(|| word.strip_prefix("-v").filter(|rest| rest.starts_with(['/', '~', '.']))).map(|text| call.args[at].with_text(text)),
+            _ => value("--volume")
+                .or_else(|| value("--mount"))
+                .or_else(|| word.strip_prefix("-v").filter(|rest| rest.starts_with(['/', '~', '.'])))
+                .map(|text| call.args[at].with_text(text)),
         };
         if let Some(source) = source.filter(|_| command != "compose") {
             mounted(walk, &source, call);
@@ -137,7 +186,10 @@ pub(super) fn containers(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// A folder of this machine inside a container is as if the container's commands ran here.
 fn mounted(walk: &mut Walk<'_>, source: &Arg, call: &Call<'_>) {
-    let by_key = source.text.split(',').find_map(|part| part.strip_prefix("source=").or_else(|| part.strip_prefix("src=")));
+    let by_key = source
+        .text
+        .split(',')
+        .find_map(|part| part.strip_prefix("source=").or_else(|| part.strip_prefix("src=")));
     let place = by_key.unwrap_or_else(|| source.text.split(':').next().unwrap_or_default());
     if !place.starts_with(['/', '~', '.', '*']) {
         return;
@@ -157,17 +209,36 @@ pub(super) fn database(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         Regex::new(r"(?i)\b(?:drop|truncate|delete|alter|grant|revoke|shutdown|flushall|flushdb|update\s+\S+\s+set|insert\s+into\s+mysql|dropdatabase|deletemany|deleteone|remove\(|config\s+(?:set|rewrite)|debug\s+segfault|slaveof|replicaof|module\s+load|script\s+flush|copy\s+\S+\s+(?:to|from)\s+program|load_file|into\s+(?:outfile|dumpfile)|pg_read_file|lo_export|xp_cmdshell|load_extension|readfile|writefile|edit\()|\\!|(?m:^\s*\.(?:shell|system|load|output|once|import|restore|save|clone)\b)|\.shell|\.system")
             .expect("a constant")
     });
-    let texts = call.args.iter().filter(|arg| !arg.text.contains("://")).map(|arg| arg.text.as_str()).chain(call.stdin.text.as_deref());
+    let texts = call
+        .args
+        .iter()
+        .filter(|arg| !arg.text.contains("://"))
+        .map(|arg| arg.text.as_str())
+        .chain(call.stdin.text.as_deref());
     if texts.collect::<Vec<_>>().iter().any(|text| CHANGES.is_match(text)) {
         walk.ask(format!("a statement for `{}` changes or drops data, or leaves the database", call.name));
     }
     if call.name.contains("redis") || call.name.contains("valkey") {
         let words: Vec<String> = call.args.iter().map(|arg| arg.text.to_lowercase()).collect();
-        if words.iter().any(|word| matches!(word.as_str(), "flushall" | "flushdb" | "del" | "unlink" | "shutdown" | "eval" | "debug" | "slaveof" | "replicaof" | "migrate")) {
+        if words.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "flushall"
+                    | "flushdb"
+                    | "del"
+                    | "unlink"
+                    | "shutdown"
+                    | "eval"
+                    | "debug"
+                    | "slaveof"
+                    | "replicaof"
+                    | "migrate"
+            )
+        }) {
             walk.ask("`redis-cli` removes data or changes the server");
         }
     }
-    if call.stdin.is_fed && call.stdin.text.is_none() {
+    if call.stdin.taint.has(Taint::FETCHED) || call.stdin.taint.has(Taint::DECODED) {
         walk.ask(format!("`{}` runs statements that are only known at run time", call.name));
     }
     Flow::tainted(Taint::FILE)
@@ -178,13 +249,58 @@ pub(super) fn packages(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let words: Vec<&str> = call.args.iter().map(|arg| arg.text.as_str()).collect();
     let at = words.iter().position(|word| !word.starts_with(['-', '+'])).unwrap_or(words.len());
     let command = words.get(at).copied().unwrap_or_default();
-    let installs = matches!(command, "install" | "i" | "add" | "ci" | "get" | "download" | "require" | "update" | "upgrade" | "pip" | "tool" | "dlx" | "exec" | "x" | "inject" | "wheel" | "global" | "create" | "build");
+    let installs = matches!(
+        command,
+        "install"
+            | "i"
+            | "add"
+            | "ci"
+            | "get"
+            | "download"
+            | "require"
+            | "update"
+            | "upgrade"
+            | "pip"
+            | "tool"
+            | "dlx"
+            | "exec"
+            | "x"
+            | "inject"
+            | "wheel"
+            | "global"
+            | "create"
+            | "build"
+    );
     for (name, value) in call.args.iter().zip(call.args.iter().skip(1).map(Some).chain([None])) {
-        let (option, given) = name.text.split_once('=').map_or((name.text.as_str(), None), |(option, given)| (option, Some(name.with_text(given))));
-        let sources = ["--index-url", "-i", "--extra-index-url", "--find-links", "--trusted-host", "--registry", "--index", "--default-index", "--source", "--git", "--repository"];
-        if installs && sources.contains(&option) && !(option == "-i" && !matches!(call.name.as_str(), "pip" | "pip3" | "uv")) {
+        let (option, given) = name
+            .text
+            .split_once('=')
+            .map_or((name.text.as_str(), None), |(option, given)| (option, Some(name.with_text(given))));
+        let sources = [
+            "--index-url",
+            "-i",
+            "--extra-index-url",
+            "--find-links",
+            "--trusted-host",
+            "--registry",
+            "--index",
+            "--default-index",
+            "--source",
+            "--git",
+            "--repository",
+        ];
+        if installs
+            && sources.contains(&option)
+            && !(option == "-i" && !matches!(call.name.as_str(), "pip" | "pip3" | "uv"))
+        {
             let source = given.or_else(|| value.cloned()).unwrap_or_default();
-            const KNOWN: [&str; 5] = ["https://pypi.org/", "https://registry.npmjs.org", "https://download.pytorch.org/", "https://rubygems.org", "https://registry.yarnpkg.com"];
+            const KNOWN: [&str; 5] = [
+                "https://pypi.org/",
+                "https://registry.npmjs.org",
+                "https://download.pytorch.org/",
+                "https://rubygems.org",
+                "https://registry.yarnpkg.com",
+            ];
             if !KNOWN.iter().any(|known| source.text.starts_with(known)) {
                 walk.ask(format!("`{}` installs from another place (`{option}`)", call.name));
             }
@@ -193,7 +309,12 @@ pub(super) fn packages(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if installs {
         call.rest(at + 1).iter().for_each(|arg| foreign_package(walk, arg, &call.name));
     }
-    if command == "config" && words.get(at + 1).is_some_and(|word| *word == "set") && words.iter().any(|w| w.contains("script-shell") || w.contains("registry") || w.contains("proxy") || w.contains("_auth")) {
+    if command == "config"
+        && words.get(at + 1).is_some_and(|word| *word == "set")
+        && words.iter().any(|w| {
+            w.contains("script-shell") || w.contains("registry") || w.contains("proxy") || w.contains("_auth")
+        })
+    {
         walk.ask(format!("`{} config` changes where packages come from or what runs them", call.name));
     }
     inner(walk, call, command, at)
@@ -202,8 +323,13 @@ pub(super) fn packages(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 /// A package that comes from an address instead of the registry.
 pub(super) fn foreign_package(walk: &mut Walk<'_>, package: &Arg, program: &str) {
     let text = package.text.to_lowercase();
-    let spec = text.split_once('@').filter(|(name, _)| !name.is_empty() && !name.contains([':', '/'])).map_or(text.as_str(), |(_, from)| from.trim());
-    let foreign = ["http:", "https:", "git+", "git:", "git@", "ssh:", "hg+", "svn+", "ftp:"].iter().any(|scheme| spec.starts_with(scheme));
+    let spec = text
+        .split_once('@')
+        .filter(|(name, _)| !name.is_empty() && !name.contains([':', '/']))
+        .map_or(text.as_str(), |(_, from)| from.trim());
+    let foreign = ["http:", "https:", "git+", "git:", "git@", "ssh:", "hg+", "svn+", "ftp:"]
+        .iter()
+        .any(|scheme| spec.starts_with(scheme));
     if foreign {
         walk.ask(format!("`{program}` runs the code of `{}`, which no registry vouches for", package.text));
     }
@@ -213,22 +339,33 @@ pub(super) fn foreign_package(walk: &mut Walk<'_>, package: &Arg, program: &str)
 fn inner(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, at: usize) -> Flow {
     let is_runner = match call.name.as_str() {
         "uv" | "poetry" | "pdm" | "hatch" | "rye" | "pipenv" | "conda" | "mamba" | "nix" => command == "run",
-        "bundle" | "bundler" | "pnpm" | "yarn" | "npm" | "mise" | "asdf" => matches!(command, "exec" | "x" | "dlx"),
+        "bundle" | "bundler" | "pnpm" | "yarn" | "npm" | "mise" | "asdf" => {
+            matches!(command, "exec" | "x" | "dlx")
+        }
         "rustup" => command == "run",
         _ => false,
     };
     if is_runner {
         let skip = usize::from(matches!(call.name.as_str(), "rustup"));
         let rest = call.rest(at + 1 + skip);
-        let options = Options::before_command(rest, "-n -p -c -e --with --python --package --env-file --name --prefix --directory --project --extra --group --call");
+        let options = Options::before_command(
+            rest,
+            "-n -p -c -e --with --python --package --env-file --name --prefix --directory --project --extra --group --call",
+        );
         for text in options.values("-c", "--call") {
             walk.joined_text(std::slice::from_ref(text), &call.name, call.stdin);
         }
         return walk.start(&rest[options.first.min(rest.len())..], call);
     }
-    let shells = matches!((call.name.as_str(), command), ("cargo", "watch")) || call.name == "nix-shell" || (call.name == "nix" && matches!(command, "shell" | "develop"));
+    let shells = matches!((call.name.as_str(), command), ("cargo", "watch"))
+        || call.name == "nix-shell"
+        || (call.name == "nix" && matches!(command, "shell" | "develop"));
     if shells {
-        for pair in call.args.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-s" | "--shell" | "--run" | "--command" | "-c")) {
+        for pair in call
+            .args
+            .windows(2)
+            .filter(|pair| matches!(pair[0].text.as_str(), "-s" | "--shell" | "--run" | "--command" | "-c"))
+        {
             walk.joined_text(&pair[1..], &call.name, call.stdin);
         }
     }
@@ -238,7 +375,9 @@ fn inner(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, at: usize) -> Flow
             walk.ask("`go` starts another program");
         }
     }
-    if call.name == "cargo" && call.args.iter().any(|arg| arg.text.starts_with("--config") && arg.text.contains("runner")) {
+    if call.name == "cargo"
+        && call.args.iter().any(|arg| arg.text.starts_with("--config") && arg.text.contains("runner"))
+    {
         walk.ask("`cargo` starts another program");
     }
     call.passes_on()
@@ -254,11 +393,15 @@ pub(super) fn build(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
                     walk.ask(format!("`{}` runs its commands in another program", call.name));
                 }
             }
-            _ if arg.text.starts_with("--eval") => walk.ask(format!("`{}` runs a text of its own language", call.name)),
+            _ if arg.text.starts_with("--eval") => {
+                walk.ask(format!("`{}` runs a text of its own language", call.name))
+            }
             _ => {}
         }
     }
-    for pair in call.args.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-f" | "--file" | "--makefile")) {
+    for pair in
+        call.args.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-f" | "--file" | "--makefile"))
+    {
         walk.execute(&pair[1]);
         if pair[1].text == "-" && call.stdin.is_fed {
             walk.ask(format!("`{}` runs rules that come in", call.name));

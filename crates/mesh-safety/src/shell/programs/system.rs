@@ -44,8 +44,28 @@ const LOOKS: &[&str] = &[
 ];
 
 const PACKAGE_MANAGERS: [&str; 22] = [
-    "apt", "apt-get", "aptitude", "dnf", "yum", "pacman", "yay", "zypper", "apk", "emerge", "brew", "port", "snap", "flatpak", "dpkg", "rpm", "pkg",
-    "opkg", "xbps-install", "eopkg", "choco", "winget",
+    "apt",
+    "apt-get",
+    "aptitude",
+    "dnf",
+    "yum",
+    "pacman",
+    "yay",
+    "zypper",
+    "apk",
+    "emerge",
+    "brew",
+    "port",
+    "snap",
+    "flatpak",
+    "dpkg",
+    "rpm",
+    "pkg",
+    "opkg",
+    "xbps-install",
+    "eopkg",
+    "choco",
+    "winget",
 ];
 
 /// Asks for the programs of the tables, and for whatever opens a disk.
@@ -59,7 +79,9 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
     }
     if PACKAGE_MANAGERS.contains(&name) && !looks {
         let first = call.args.iter().find(|arg| !arg.is_option() || LOOKS.contains(&arg.text.as_str()));
-        if first.is_some_and(|arg| !LOOKS.contains(&arg.text.as_str())) || (first.is_none() && !call.args.is_empty()) {
+        if first.is_some_and(|arg| !LOOKS.contains(&arg.text.as_str()))
+            || (first.is_none() && !call.args.is_empty())
+        {
             walk.ask(format!("`{name}` changes the packages of the machine"));
         }
     }
@@ -82,7 +104,9 @@ pub(super) fn kill(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
             text => targets.push(text.to_owned()),
         }
     }
-    if targets.iter().any(|target| matches!(target.as_str(), "1" | "-1" | "0" | "-0") || (target.starts_with('-') && target.len() <= 2)) {
+    if targets.iter().any(|target| {
+        matches!(target.as_str(), "1" | "-1" | "0" | "-0") || (target.starts_with('-') && target.len() <= 2)
+    }) {
         walk.ask("`kill` ends all processes, or the one that all others hang on");
     }
     Flow::default()
@@ -103,13 +127,21 @@ pub(super) fn controls(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let words: Vec<&str> = call.args.iter().map(|arg| arg.text.as_str()).collect();
     let looks = words.iter().any(|word| matches!(*word, "--help" | "--version"));
     let changes = match call.name.as_str() {
-        "sysctl" => words.iter().any(|word| word.contains('=') || matches!(*word, "-w" | "-p" | "--write" | "--load" | "--system")),
+        "sysctl" => words.iter().any(|word| {
+            word.contains('=') || matches!(*word, "-w" | "-p" | "--write" | "--load" | "--system")
+        }),
         "mount" | "swapoff" => !words.is_empty() && words != ["-l"],
         "ifconfig" => words.len() > 1,
-        "ip" => words.iter().any(|word| matches!(*word, "add" | "del" | "delete" | "set" | "flush" | "change" | "replace" | "append" | "exec")),
+        "ip" => words.iter().any(|word| {
+            matches!(
+                *word,
+                "add" | "del" | "delete" | "set" | "flush" | "change" | "replace" | "append" | "exec"
+            )
+        }),
         "service" => words.last().is_some_and(|word| !matches!(*word, "status" | "--status-all")),
         name => {
-            let free = CONTROLS.iter().find(|(control, _)| *control == name).map_or(&[][..], |(_, free)| free);
+            let free =
+                CONTROLS.iter().find(|(control, _)| *control == name).map_or(&[][..], |(_, free)| free);
             let first = words.iter().find(|word| !word.starts_with("--") || free.contains(word));
             first.is_none_or(|first| !free.contains(first)) && !(first.is_none() && name == "systemctl")
         }
@@ -123,7 +155,11 @@ pub(super) fn controls(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 /// `ssh-keygen`: makes, changes or overwrites keys unless it only looks.
 pub(super) fn key_maker(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let options = Options::of(call.args, "-f -t -b -C -N -P -m -E -O -I -n -s -V -r -F -R -a");
-    let looks = options.has("-l", "") || options.has("-F", "") || options.has("-B", "") || options.has("-L", "") || options.has("-Q", "");
+    let looks = options.has("-l", "")
+        || options.has("-F", "")
+        || options.has("-B", "")
+        || options.has("-L", "")
+        || options.has("-Q", "");
     if !looks || options.has("-y", "") {
         walk.ask("`ssh-keygen` makes or changes a key");
     }

@@ -44,6 +44,9 @@ pub(super) fn wrapper(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if matches!(call.name.as_str(), "time" | "strace" | "ltrace" | "valgrind" | "perf") {
         options.values("-o", "--output").for_each(|file| walk.write(file, &format!("`{}`", call.name)));
     }
+    if matches!(call.name.as_str(), "strace" | "ltrace" | "perf") && options.has("-p", "--attach") {
+        walk.ask(format!("`{}` looks into another process", call.name));
+    }
     if call.name == "gdb" || call.name == "lldb" {
         return debugger(walk, call);
     }
@@ -78,9 +81,13 @@ fn inner_command(args: &[Arg]) -> &[Arg] {
 }
 
 fn debugger(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    let runs = |text: &str| ["shell", "system(", "!", "python", "script", "platform"].iter().any(|word| text.contains(word));
+    let runs = |text: &str| {
+        ["shell", "system(", "!", "python", "script", "platform"].iter().any(|word| text.contains(word))
+    };
     let options = Options::of(call.args, "-ex -x -o -s -ix -iex --eval-command --command --one-line");
-    let inline = call.args.windows(2).any(|pair| matches!(pair[0].text.as_str(), "-ex" | "-iex" | "--eval-command" | "-o") && runs(&pair[1].text));
+    let inline = call.args.windows(2).any(|pair| {
+        matches!(pair[0].text.as_str(), "-ex" | "-iex" | "--eval-command" | "-o") && runs(&pair[1].text)
+    });
     if inline || options.has("-p", "--pid") {
         walk.ask(format!("`{}` runs a command, or reaches into another process", call.name));
     }
@@ -89,7 +96,9 @@ fn debugger(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 fn is_assignment(text: &str) -> bool {
     text.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty() && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) && !name.starts_with(|c: char| c.is_ascii_digit())
+        !name.is_empty()
+            && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+            && !name.starts_with(|c: char| c.is_ascii_digit())
     })
 }
 
@@ -121,11 +130,16 @@ pub(super) fn environment(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         }
         "unset" => Flow::default(),
         "set" | "compgen" | "fc" => {
-            if call.args.is_empty() || call.name != "set" { dump } else { Flow::default() }
+            if call.args.is_empty() || call.name != "set" {
+                dump
+            } else {
+                Flow::default()
+            }
         }
         _ => {
             variables::declare(walk, call.args);
-            let shows = call.args.is_empty() || call.args.iter().all(|arg| matches!(arg.text.as_str(), "-p" | "-x" | "-px" | "-xp"));
+            let shows = call.args.is_empty()
+                || call.args.iter().all(|arg| matches!(arg.text.as_str(), "-p" | "-x" | "-px" | "-xp"));
             if shows { dump } else { Flow::default() }
         }
     }
@@ -155,7 +169,11 @@ pub(super) fn package_runner(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         walk.joined_text(std::slice::from_ref(text), &call.name, call.stdin);
     }
     let rest = call.rest(options.first);
-    let rest = if call.name == "pipx" && rest.first().is_some_and(|arg| arg.text == "run") { &rest[1..] } else { rest };
+    let rest = if call.name == "pipx" && rest.first().is_some_and(|arg| arg.text == "run") {
+        &rest[1..]
+    } else {
+        rest
+    };
     let sources = options.values("-p", "--package").chain(options.values("", "--from")).chain(rest.first());
     for source in sources.collect::<Vec<_>>() {
         super::services::foreign_package(walk, source, &call.name);
@@ -169,7 +187,11 @@ pub(super) fn xargs(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         call.args,
         "-a -d -E -I -L -n -P -s -J -R -S --arg-file --delimiter --max-args --max-procs --max-chars --replace --max-lines",
     );
-    let mark = options.values("-I", "--replace").chain(options.values("-J", "")).next().map(|mark| mark.text.clone());
+    let mark = options
+        .values("-I", "--replace")
+        .chain(options.values("-J", ""))
+        .next()
+        .map(|mark| mark.text.clone());
     let mut command = call.rest(options.first).to_vec();
     if command.is_empty() {
         return call.passes_on();
@@ -196,7 +218,10 @@ pub(super) fn xargs(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `parallel CMD ::: ARGS`.
 pub(super) fn parallel(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    let options = Options::before_command(call.args, "-j -a -I -N -n --jobs --arg-file --joblog --timeout --delay --colsep --retries --sshlogin -S");
+    let options = Options::before_command(
+        call.args,
+        "-j -a -I -N -n --jobs --arg-file --joblog --timeout --delay --colsep --retries --sshlogin -S",
+    );
     if options.has("-S", "--sshlogin") {
         walk.ask("`parallel` runs commands on other machines");
     }
@@ -213,7 +238,8 @@ pub(super) fn parallel(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         }
         return call.passes_on();
     }
-    let given: Vec<Arg> = if given.is_empty() { vec![Arg::unknown(call.stdin.taint)] } else { given[1..].to_vec() };
+    let given: Vec<Arg> =
+        if given.is_empty() { vec![Arg::unknown(call.stdin.taint)] } else { given[1..].to_vec() };
     if command.iter().any(|arg| arg.text.contains("{}")) {
         for arg in command.iter_mut().filter(|arg| arg.text.contains("{}")) {
             let all = given.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
