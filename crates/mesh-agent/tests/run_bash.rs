@@ -228,7 +228,7 @@ fn summaries_and_actions_say_what_will_run() {
         tool.summary(&args(json!({"command": "é".repeat(201)}))),
         format!("run_bash: {}…", "é".repeat(200))
     );
-    assert_eq!(tool.summary(&args(json!({}))), "run_bash: ");
+    assert_eq!(tool.summary(&args(json!({}))), "run_bash: (missing command)");
     let action = tool.action(&args(json!({"command": "ls"})), &context(Path::new("/")));
     assert_eq!(format!("{action:?}"), r#"Run { command: "ls" }"#);
 }
