@@ -248,3 +248,13 @@ fn an_interrupt_ends_the_turn_and_its_children() {
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "the command still runs: {state}");
 }
+
+#[test]
+fn the_matrix_of_the_python_releases_is_a_setting() {
+    let read = calls("read_file", &json!({"path": "a.txt"}));
+    let lab = Lab::new(Script::in_order([read, says("done")]));
+    std::fs::write(lab.work().join("a.txt"), "inside").unwrap();
+    std::fs::create_dir(lab.home().join(".meshapi")).unwrap();
+    std::fs::write(lab.home().join(".meshapi/config.json"), r#"{"workspace_reads": "seed"}"#).unwrap();
+    assert_eq!(lab.run(&["-p", "go", "--mode", "auto"]).code, Some(3));
+}

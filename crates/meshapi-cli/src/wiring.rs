@@ -90,7 +90,7 @@ pub fn wire_to(
         prices,
         tools,
         context: ToolContext { cwd: cwd.to_owned(), home: home.clone(), env: Arc::new(ChildEnv { removed }) },
-        policy: Policy { workspace: cwd.to_owned(), home, headless, ..Policy::default() },
+        policy: Policy { workspace: cwd.to_owned(), home, headless, workspace_reads: values.workspace_reads },
         mode: SharedMode::new(mode),
         settings: Settings {
             model: config.model().to_owned(),

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use mesh_safety::WorkspaceReads;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{MapAccess, Visitor},
@@ -62,6 +63,8 @@ pub struct Values {
     pub optimize: f64,
     /// Hops after which a turn pauses; `None` leaves it to the turn's own caps.
     pub max_hops: Option<u32>,
+    /// May files inside the workspace be read unasked? `seed` keeps the matrix of the Python releases.
+    pub workspace_reads: WorkspaceReads,
 }
 
 impl Values {
@@ -142,7 +145,7 @@ impl Settings {
         // Not among the defaults: absent means the same and older releases do not know them.
         let unused: Vec<&str> = complaints.iter().map(|c| c.key).collect();
         self.entries.retain(|(key, _)| {
-            !["auto_route", "reasoning_effort", "max_hops"].contains(&key.as_str())
+            !["auto_route", "reasoning_effort", "max_hops", "workspace_reads"].contains(&key.as_str())
                 || !unused.contains(&key.as_str())
         });
     }
@@ -181,6 +184,9 @@ impl Settings {
                 .read(&mut complaints, "optimize", "a number", Value::as_f64)
                 .map_or(0.0, |dial| dial.clamp(0.0, 0.95)),
             max_hops: self.read(&mut complaints, "max_hops", "a whole number", hops).flatten(),
+            workspace_reads: self
+                .read(&mut complaints, "workspace_reads", "free or seed", workspace_reads)
+                .unwrap_or_default(),
         };
         let _ = self.read(&mut complaints, API_KEY, "a text", optional_text);
         (values, complaints)
@@ -273,6 +279,14 @@ fn effort(value: &Value) -> Option<Option<String>> {
 }
 
 /// 0 means "no pause of its own", as 0.5.10 stores it.
+fn workspace_reads(value: &Value) -> Option<WorkspaceReads> {
+    match value.as_str()? {
+        "free" => Some(WorkspaceReads::Free),
+        "seed" => Some(WorkspaceReads::Seed),
+        _ => None,
+    }
+}
+
 fn hops(value: &Value) -> Option<Option<u32>> {
     match value {
         Value::Null => Some(None),
@@ -349,7 +363,8 @@ mod tests {
             &["reasoning_effort", "max_hops", "api_key"],
         );
         complains(r#"{"reasoning_effort": null, "max_hops": 0, "api_key": null, "route": null}"#, &[]);
-        complains(r#"{"optimize": 3, "custom": 5, "base_url": 5}"#, &[]);
+        complains(r#"{"optimize": 3, "custom": 5, "base_url": 5, "workspace_reads": "seed"}"#, &[]);
+        complains(r#"{"workspace_reads": true}"#, &["workspace_reads"]);
     }
 
     #[test]
