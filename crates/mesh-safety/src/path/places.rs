@@ -3,7 +3,7 @@
 //! Tables of components, lower case: a place is met when it is equal to the path or above it, never by a prefix of letters
 //! (seed 14.2: `~/.npmrcx` is not `~/.npmrc`). Case never counts, which is too strict only for files that nobody has.
 
-use super::Parts;
+use super::parts::Parts;
 
 /// Stores of keys and histories below a home. The first two lines are seed 14.2.
 #[rustfmt::skip]
@@ -139,9 +139,9 @@ pub(super) fn home_startup(relative: &Parts) -> Option<Place> {
     HOME_STARTUP.iter().find(|place| relative.is_below(place)).copied()
 }
 
-/// The secret that stands in these components, whatever is above.
-pub(super) fn secret_anywhere(parts: &Parts, strict: Strictness) -> Option<String> {
-    if let Some(place) = SECRETS_ANYWHERE.iter().find(|place| parts.holds(place)) {
+/// The secret that stands in these components; names and endings count below the workspace, if the path is inside.
+pub(super) fn secret_anywhere(whole: &Parts, parts: &Parts, strict: Strictness) -> Option<String> {
+    if let Some(place) = SECRETS_ANYWHERE.iter().find(|place| whole.holds(place)) {
         return Some(format!("`{place}` holds credentials"));
     }
     if let Some(name) = SECRET_NAMES.iter().chain(KEY_NAMES).find(|name| parts.last_is(name)) {

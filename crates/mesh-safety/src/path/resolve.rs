@@ -83,16 +83,36 @@ pub(super) fn kind(path: &Path) -> Kind {
     }
 }
 
-/// Whether the path is, or lies below, one of these places under any other name: a second mount, another spelling of the home,
-/// a hard link to a file directly in one of them (D-24).
-pub(super) fn is_same_as_any(path: &Path, places: impl Iterator<Item = PathBuf>) -> bool {
-    let ids: Vec<Id> =
-        path.ancestors().filter_map(|above| fs::metadata(above).ok()).filter_map(|m| id(&m)).collect();
-    let linked = matches!(kind(path), Kind::File { names } if names > 1);
-    places.into_iter().any(|place| {
-        let Ok(found) = fs::metadata(&place) else { return false };
-        let same = id(&found).is_some_and(|id| ids.contains(&id));
-        same || (linked && found.is_dir() && holds_file(&place, ids.first().copied()))
+/// A key store that exists on this machine.
+pub(super) struct Store {
+    place: PathBuf,
+    id: Id,
+    is_folder: bool,
+}
+
+/// Looks up which of these places exist.
+pub(super) fn stores(places: impl Iterator<Item = PathBuf>) -> Vec<Store> {
+    let look = |place: PathBuf| {
+        let found = fs::metadata(&place).ok()?;
+        Some(Store { id: id(&found)?, is_folder: found.is_dir(), place })
+    };
+    places.filter_map(look).collect()
+}
+
+/// Whether the path is, or lies below, one of the stores under any other name: a second mount, another spelling of the home, a
+/// hard link to a file directly in one of them (D-24).
+pub(super) fn is_in_store(path: &Path, stores: &[Store]) -> bool {
+    if stores.is_empty() {
+        return false;
+    }
+    let own = fs::metadata(path).ok().and_then(|found| id(&found));
+    let above: Vec<Id> =
+        path.ancestors().skip(1).filter_map(|above| id(&fs::metadata(above).ok()?)).collect();
+    let is_linked = matches!(kind(path), Kind::File { names } if names > 1);
+    stores.iter().any(|store| {
+        own == Some(store.id)
+            || above.contains(&store.id)
+            || (is_linked && store.is_folder && holds_file(&store.place, own))
     })
 }
 

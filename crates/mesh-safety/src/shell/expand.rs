@@ -13,6 +13,9 @@ const MAX_BRACE_WORDS: usize = 64;
 /// Longest word in which braces are looked for; the search is quadratic.
 const MAX_BRACED_CHARS: usize = 2000;
 
+/// Characters that all words of a text may become together; a script that doubles a variable again and again ends here.
+const MAX_EXPANDED: usize = 2_000_000;
+
 /// What a variable holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
@@ -95,6 +98,9 @@ impl Walk<'_> {
     fn grow(&mut self, word: &Word) -> Growing {
         let mut grown = Growing::default();
         for piece in &word.pieces {
+            if self.expanded + grown.chars.len() > MAX_EXPANDED {
+                break;
+            }
             match piece {
                 // The mark of a here-text whose body was never found.
                 Piece::Text { text, .. } if text.contains('\0') => grown.unknown(Taint::NONE, true),
@@ -125,6 +131,12 @@ impl Walk<'_> {
                     grown.unknown(inner.taint, false);
                 }
             }
+        }
+        self.expanded += grown.chars.len();
+        if self.expanded > MAX_EXPANDED {
+            self.ask("words that grow beyond what can be judged");
+            grown.chars.clear();
+            grown.unknown(Taint::NONE, true);
         }
         grown
     }

@@ -23,6 +23,9 @@ const MAX_LOOP_VALUES: usize = 16;
 /// Reasons that are kept; a person reads three.
 const MAX_REASONS: usize = 8;
 
+/// Length of one reason; it has to fit on a line or two.
+const MAX_REASON_CHARS: usize = 240;
+
 /// The state of a script while it is walked.
 pub(super) struct Walk<'a> {
     pub(super) policy: &'a Policy,
@@ -41,6 +44,8 @@ pub(super) struct Walk<'a> {
     reasons: Vec<String>,
     steps: usize,
     texts: usize,
+    /// Characters that words have become so far.
+    pub(super) expanded: usize,
 }
 
 /// What stands around a command.
@@ -68,6 +73,7 @@ impl<'a> Walk<'a> {
             reasons: Vec::new(),
             steps: 0,
             texts: 0,
+            expanded: 0,
         }
     }
 
@@ -78,7 +84,10 @@ impl<'a> Walk<'a> {
 
     /// Notes why a person should see this first.
     pub(super) fn ask(&mut self, reason: impl Into<String>) {
-        let reason = reason.into();
+        let mut reason: String = reason.into();
+        if reason.chars().count() > MAX_REASON_CHARS {
+            reason = reason.chars().take(MAX_REASON_CHARS).chain(['…']).collect();
+        }
         if self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason) {
             self.reasons.push(reason);
         }

@@ -181,6 +181,9 @@ impl Walk<'_> {
         if arg.process.is_some() {
             return;
         }
+        if arg.text.matches([',', ':', ';', '=', '@']).count() > MAX_PARTS {
+            self.ask(format!("an operand of `{program}` has too many parts to judge"));
+        }
         for candidate in candidates(&arg.text) {
             self.read_text(candidate, program);
         }
@@ -272,6 +275,9 @@ impl Walk<'_> {
     }
 }
 
+/// Parts of one argument that are looked at as paths.
+const MAX_PARTS: usize = 512;
+
 /// The parts of an argument that a program could take for a path.
 fn candidates(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
@@ -295,14 +301,10 @@ fn candidates(text: &str) -> Vec<&str> {
     } else {
         add(text);
     }
-    for (at, _) in text.match_indices(['=', '@', ':', ',', '<', ';']) {
-        let rest = &text[at + 1..];
-        add(rest);
-        add(rest.split([',', ';', ':']).next().unwrap_or_default());
-    }
-    if !text.starts_with('-') {
-        add(text.split([':', ',', ';']).next().unwrap_or_default());
-    }
+    text.split(['=', '@', ':', ',', '<', ';'])
+        .skip(usize::from(text.starts_with('-')))
+        .take(MAX_PARTS)
+        .for_each(add);
     out
 }
 

@@ -1,0 +1,305 @@
+//! The tables put to a user's home and workspace: what a read or a write of a path meets.
+
+#[cfg(feature = "fs")]
+use std::cell::OnceCell;
+use std::path::{Component, Path, PathBuf};
+
+use super::parts::Parts;
+use super::places::{self, Strictness};
+#[cfg(feature = "fs")]
+use super::resolve;
+use super::spell::{lexical, spell};
+use crate::Policy;
+
+/// Where writes may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Inside the workspace only.
+    Workspace,
+    /// Inside the workspace, and in folders for scratch files.
+    WorkspaceAndScratch,
+    /// Everywhere that no table names.
+    Anywhere,
+}
+
+/// Why a path does not pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Finding {
+    #[error("the path is empty")]
+    Empty,
+    #[error("{0}")]
+    Spelling(&'static str),
+    #[error("{0}")]
+    Secret(String),
+    #[error("`/{0}` belongs to the system")]
+    System(&'static str),
+    #[error("`{0}` runs by itself later")]
+    RunsLater(&'static str),
+    #[error("the place is outside the workspace")]
+    Outside,
+    #[error("its links lead in a circle")]
+    #[cfg_attr(not(feature = "fs"), expect(dead_code, reason = "links are only seen with `fs`"))]
+    Loop,
+    #[error("{0}")]
+    #[cfg_attr(not(feature = "fs"), expect(dead_code, reason = "what stands there is only seen with `fs`"))]
+    Special(&'static str),
+}
+
+/// One way to see a path: as written, or as resolved.
+struct Sight {
+    parts: Parts,
+    inside: bool,
+}
+
+/// The tables together with the user's home and workspace.
+pub(crate) struct Guard<'a> {
+    policy: &'a Policy,
+    /// The home in every spelling that we know.
+    homes: Vec<Parts>,
+    /// The workspace as written, and with its links followed.
+    workspaces: Vec<Parts>,
+    /// The same two as paths, for comparing letter by letter.
+    roots: Vec<PathBuf>,
+    /// The key stores that exist in the home, looked up once.
+    #[cfg(feature = "fs")]
+    stores: OnceCell<Vec<resolve::Store>>,
+}
+
+impl<'a> Guard<'a> {
+    pub(crate) fn new(policy: &'a Policy) -> Guard<'a> {
+        let homes = policy.home.as_deref().map(spellings).unwrap_or_default();
+        let homes = homes.iter().map(|home| Parts::of(home)).filter(|home| !home.is_root()).collect();
+        let roots: Vec<PathBuf> = spellings(&policy.workspace).iter().map(|root| lexical(root)).collect();
+        let workspaces = roots.iter().map(|root| Parts::of(root)).collect();
+        Guard {
+            policy,
+            homes,
+            workspaces,
+            roots,
+            #[cfg(feature = "fs")]
+            stores: OnceCell::new(),
+        }
+    }
+
+    /// Judges a read. A relative path starts at `base`.
+    pub(crate) fn read(&self, path: &Path, base: &Path, strict: Strictness) -> Result<(), Finding> {
+        let sights = self.sights(path, base)?;
+        for sight in &sights {
+            if let Some(reason) = self.secret(&sight.parts, strict) {
+                return Err(Finding::Secret(reason));
+            }
+            let own = self.homes.iter().any(|home| sight.parts.is_inside(home));
+            if let Some(place) =
+                places::read_system(&sight.parts, strict).filter(|place| !(own && *place == "root"))
+            {
+                return Err(Finding::System(place));
+            }
+        }
+        self.read_of_what_stands_there(path, base)
+    }
+
+    /// Judges a write. A relative path starts at `base`.
+    pub(crate) fn write(&self, path: &Path, base: &Path, scope: Scope) -> Result<(), Finding> {
+        // A workspace may itself lie in a scratch folder; `..` still leaves it.
+        let climbs = path.components().any(|component| component == Component::ParentDir);
+        let sights = self.sights(path, base)?;
+        for sight in &sights {
+            if let Some(reason) = self.secret(&sight.parts, Strictness::Seed) {
+                return Err(Finding::Secret(reason));
+            }
+            self.write_to_system(&sight.parts)?;
+            if let Some(place) = self.runs_later(&sight.parts) {
+                return Err(Finding::RunsLater(place));
+            }
+            let free = match scope {
+                Scope::Anywhere => true,
+                Scope::Workspace => sight.inside,
+                Scope::WorkspaceAndScratch => sight.inside || (!climbs && self.is_scratch(&sight.parts)),
+            };
+            if !free {
+                return Err(Finding::Outside);
+            }
+        }
+        self.write_to_what_stands_there(path, base)
+    }
+
+    /// Whether the place, seen either way, is the workspace itself, above it, or not known to be inside it.
+    pub(crate) fn is_root_or_above(&self, path: &Path, base: &Path) -> bool {
+        let Ok(sights) = self.sights(path, base) else { return true };
+        let whole =
+            |parts: &Parts| self.workspaces.iter().chain(&self.homes).any(|root| root.is_inside(parts));
+        sights.iter().any(|sight| whole(&sight.parts))
+    }
+
+    /// Whether a folder stands there.
+    #[cfg(feature = "fs")]
+    pub(crate) fn stands_folder(&self, path: &Path, base: &Path) -> bool {
+        self.real(path, base).is_ok_and(|real| resolve::kind(&real) == resolve::Kind::Folder)
+    }
+
+    /// Whether a folder stands there: known without looking only of the workspace itself.
+    #[cfg(not(feature = "fs"))]
+    pub(crate) fn stands_folder(&self, path: &Path, base: &Path) -> bool {
+        self.sights(path, base)
+            .is_ok_and(|sights| sights.iter().any(|sight| self.workspaces.contains(&sight.parts)))
+    }
+
+    /// Whether the path lies inside the workspace, seen either way.
+    pub(crate) fn is_inside(&self, path: &Path, base: &Path) -> bool {
+        self.sights(path, base).is_ok_and(|sights| sights.iter().all(|sight| sight.inside))
+    }
+
+    /// Whether the path is a home, or above one: a recursive read of it meets key stores.
+    pub(crate) fn holds_a_home(&self, path: &Path, base: &Path) -> bool {
+        let Ok(sights) = self.sights(path, base) else { return true };
+        let above = |parts: &Parts| {
+            self.homes.iter().any(|home| home.is_inside(parts))
+                || parts.is_root()
+                || parts.below_any_home().is_some_and(|rest| rest.is_root())
+                || (parts.len() == 1
+                    && ["home", "users", "root", "etc"].iter().any(|place| parts.is_below(place)))
+        };
+        sights.iter().any(|sight| above(&sight.parts))
+    }
+
+    fn is_scratch(&self, parts: &Parts) -> bool {
+        places::is_scratch(parts) && !self.homes.iter().any(|home| parts.is_inside(home))
+    }
+
+    fn secret(&self, parts: &Parts, strict: Strictness) -> Option<String> {
+        let own = self.homes.iter().filter_map(|home| parts.below(home));
+        let mut relatives = own.chain(parts.below_any_home());
+        let store = relatives.find_map(|relative| places::home_secret(&relative));
+        store
+            .map(|store| format!("`~/{store}` holds credentials or private history"))
+            .or_else(|| places::secret_anywhere(parts, &self.relative_to_workspace(parts), strict))
+    }
+
+    fn write_to_system(&self, parts: &Parts) -> Result<(), Finding> {
+        let own = self.homes.iter().any(|home| parts.is_inside(home));
+        let found =
+            self.workspaces.iter().map(|workspace| places::write_system(parts, workspace)).next().flatten();
+        match found {
+            Some("root" | "var") if own => Ok(()),
+            Some(place) => Err(Finding::System(place)),
+            None => Ok(()),
+        }
+    }
+
+    fn runs_later(&self, parts: &Parts) -> Option<&'static str> {
+        let own = self.homes.iter().filter_map(|home| parts.below(home));
+        let in_home = own.chain(parts.below_any_home()).find_map(|relative| places::home_startup(&relative));
+        // A checkout of somebody's start-up files is a workspace like any other.
+        let in_home = in_home.filter(|_| {
+            !self.workspaces.iter().any(|root| parts.is_inside(root)) || self.home_is_workspace()
+        });
+        in_home.or_else(|| places::startup_anywhere(&self.relative_to_workspace(parts)))
+    }
+
+    fn home_is_workspace(&self) -> bool {
+        self.workspaces.iter().any(|root| self.homes.iter().any(|home| home.is_inside(root)))
+    }
+
+    /// A name above the workspace (a clone below `.claude/`) says nothing about a file inside.
+    fn relative_to_workspace(&self, parts: &Parts) -> Parts {
+        self.workspaces.iter().find_map(|root| parts.below(root)).unwrap_or_else(|| parts.clone())
+    }
+
+    /// The path as written and as resolved.
+    fn sights(&self, path: &Path, base: &Path) -> Result<Vec<Sight>, Finding> {
+        let written = spell(path, base, self.policy.home.as_deref())?;
+        let as_written = self.sight(&written);
+        #[cfg(feature = "fs")]
+        let sights = {
+            let real = self.sight(&resolve::follow(&written).map_err(|_| Finding::Loop)?);
+            // What is written may only look as if it were outside: a workspace that is reached by a link.
+            vec![Sight { inside: as_written.inside || real.inside, ..as_written }, real]
+        };
+        #[cfg(not(feature = "fs"))]
+        let sights = vec![as_written];
+        Ok(sights)
+    }
+
+    fn sight(&self, path: &Path) -> Sight {
+        let parts = Parts::of(path);
+        let inside = self.workspaces.iter().any(|root| parts.is_inside(root)) && self.is_inside_by_case(path);
+        Sight { parts, inside }
+    }
+
+    /// Where letters' case tells files apart, `/Work` is not inside `/work`.
+    fn is_inside_by_case(&self, path: &Path) -> bool {
+        if cfg!(any(target_os = "macos", windows)) {
+            return true;
+        }
+        let path = lexical(path);
+        self.roots.iter().any(|root| path.starts_with(root))
+    }
+
+    #[cfg(feature = "fs")]
+    fn read_of_what_stands_there(&self, path: &Path, base: &Path) -> Result<(), Finding> {
+        let real = self.real(path, base)?;
+        if self.is_in_store(&real) {
+            return Err(Finding::Secret("another name of a file in one of the home's key stores".to_owned()));
+        }
+        let device = real.starts_with("/dev") || real.starts_with("/proc");
+        match resolve::kind(&real) {
+            resolve::Kind::Special if !device => Err(Finding::Special("a pipe, socket or device")),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "fs")]
+    fn write_to_what_stands_there(&self, path: &Path, base: &Path) -> Result<(), Finding> {
+        let real = self.real(path, base)?;
+        if self.is_in_store(&real) {
+            return Err(Finding::Secret("another name of a file in one of the home's key stores".to_owned()));
+        }
+        match resolve::kind(&real) {
+            resolve::Kind::Folder => Err(Finding::Special("a folder stands there")),
+            resolve::Kind::Special => Err(Finding::Special("a pipe, socket or device")),
+            resolve::Kind::File { names } if names > 1 => {
+                Err(Finding::Special("the file has another name elsewhere"))
+            }
+            resolve::Kind::File { .. } | resolve::Kind::Absent => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "fs")]
+    fn real(&self, path: &Path, base: &Path) -> Result<PathBuf, Finding> {
+        let written = spell(path, base, self.policy.home.as_deref())?;
+        resolve::follow(&written).map_err(|_| Finding::Loop)
+    }
+
+    #[cfg(feature = "fs")]
+    fn is_in_store(&self, real: &Path) -> bool {
+        let Some(home) = self.policy.home.as_deref().filter(|home| home.parent().is_some()) else {
+            return false;
+        };
+        let look = || resolve::stores(places::home_stores().map(|store| home.join(store)));
+        resolve::is_in_store(real, self.stores.get_or_init(look))
+    }
+
+    #[cfg(not(feature = "fs"))]
+    #[expect(clippy::unused_self, reason = "the same face with and without `fs`")]
+    fn read_of_what_stands_there(&self, _: &Path, _: &Path) -> Result<(), Finding> {
+        Ok(())
+    }
+
+    #[cfg(not(feature = "fs"))]
+    fn write_to_what_stands_there(&self, path: &Path, base: &Path) -> Result<(), Finding> {
+        let written = Parts::of(&spell(path, base, self.policy.home.as_deref())?);
+        let folder = self.workspaces.contains(&written);
+        if folder { Err(Finding::Spelling("a folder stands there")) } else { Ok(()) }
+    }
+}
+
+/// A root as written and, with `fs`, with its links followed.
+fn spellings(root: &Path) -> Vec<PathBuf> {
+    #[cfg(feature = "fs")]
+    if let Ok(real) = resolve::follow(root) {
+        if real != root {
+            return vec![root.to_owned(), real];
+        }
+    }
+    vec![root.to_owned()]
+}
