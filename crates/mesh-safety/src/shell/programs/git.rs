@@ -69,7 +69,9 @@ pub(super) fn git(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     outputs(walk, rest);
     starts_programs(walk, call, rest);
     subcommand(walk, call, &command.text, rest);
-    Flow::tainted(Taint::FILE)
+    let only_names =
+        command.text == "ls-files" || rest.iter().any(|arg| arg.text == "--name-only" || arg.text == "-l");
+    Flow::tainted(if only_names { Taint::NONE } else { Taint::FILE })
 }
 
 /// `--output`, `--upload-pack` and the like, which most commands know.
@@ -184,6 +186,9 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
             if let (true, Some(folder)) = (command == "clone", options.operands.get(1)) {
                 walk.write(folder, "`git clone`");
             }
+        }
+        "archive" if rest.iter().any(|arg| arg.text.starts_with("--remote")) => {
+            walk.ask("`git archive` asks another machine");
         }
         "archive" => options.values("-o", "").for_each(|file| walk.write(file, "`git archive`")),
         "format-patch" => options.values("-o", "").for_each(|file| walk.write(file, "`git format-patch`")),

@@ -44,6 +44,12 @@ pub(super) fn grep(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if recursive {
         after_pattern(call).iter().for_each(|place| super::files::whole_home(walk, place, &call.name));
     }
+    let places = after_pattern(call);
+    let only_names =
+        letters('l') || letters('L') || call.args.iter().any(|arg| arg.text.starts_with("--files"));
+    if only_names && places.iter().all(|place| walk.is_inside(&place.text)) && !call.stdin.is_fed {
+        return Flow::tainted(Taint::NONE);
+    }
     call.passes_on()
 }
 
@@ -218,25 +224,33 @@ fn sed_script(walk: &mut Walk<'_>, script: &str) {
             Some('r' | 'R') if command[1..].starts_with([' ', '/', '~']) => {
                 walk.read(&Arg::known(command[1..].trim()), "sed")
             }
-            Some('s') => {
-                let Some(mark) = chars.next() else { continue };
-                let flags = command[1 + mark.len_utf8()..].rsplit(mark).next().unwrap_or_default();
-                let (letters, file) =
-                    flags.split_once('w').map_or((flags, None), |(letters, file)| (letters, Some(file)));
-                if letters.len() <= 6
-                    && letters.chars().all(|c| c.is_ascii_alphanumeric() || c == '}' || c == ' ')
-                {
-                    if letters.contains('e') {
-                        walk.ask("a sed script runs a command");
-                    }
-                    if let Some(file) = file
-                        .filter(|_| !letters.contains(|c: char| c.is_alphabetic() && !"gpiImM".contains(c)))
-                    {
-                        walk.write(&Arg::known(file.trim()), "a sed script");
-                    }
-                }
-            }
+            Some('s') => substitution_flags(walk, &command[1..]),
             _ => {}
+        }
+    }
+}
+
+/// What follows `s/…/…/`: `e` runs the result, `w` writes it to the file that is named.
+fn substitution_flags(walk: &mut Walk<'_>, command: &str) {
+    let mut chars = command.char_indices();
+    let Some((_, mark)) = chars.next() else { return };
+    let mut marks = 0;
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            chars.next();
+        } else if c == mark {
+            marks += 1;
+            if marks == 2 {
+                let flags = &command[at + c.len_utf8()..];
+                let (letters, file) = flags.split_once('w').unwrap_or((flags, ""));
+                if letters.contains('e') {
+                    walk.ask("a sed script runs a command");
+                }
+                if !file.trim().is_empty() {
+                    walk.write(&Arg::known(file.trim()), "a sed script");
+                }
+                return;
+            }
         }
     }
 }

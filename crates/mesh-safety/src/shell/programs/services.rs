@@ -41,6 +41,7 @@ const ASKED: &[(&[&str], &[&str], &str)] = &[
     (&["prisma", "drizzle-kit", "sequelize", "knex", "typeorm", "alembic", "flyway", "liquibase", "diesel", "sqlx", "goose", "dbmate"], &["migrate reset", "db push", "db execute", "drop", "db:drop", "downgrade", "clean", "drop-all", "dropall", "database drop", "database reset", "schema:drop", "migrate:rollback", "db:migrate:undo:all"], "empties or rolls back a database"),
     (&["dropdb", "dropuser", "createuser", "pg_restore", "pg_dropcluster", "mysqladmin", "mongorestore", "pg_resetwal", "mongodump", "mysqldump", "pg_dump", "pg_dumpall"], &["*"], "changes a database server, or copies all of it"),
     (&["wp", "artisan", "drush", "django-admin"], &["db reset", "db drop", "db:wipe", "migrate:fresh", "migrate:reset", "sql:drop", "flush", "site empty"], "empties a database"),
+    (&["op"], &["read", "item get", "item list", "document get", "inject"], "gives out credentials"),
     (&["code", "codium", "cursor"], &["--install-extension", "--uninstall-extension", "tunnel"], "changes the editor or opens it to others"),
     (&["claude", "codex", "gemini", "aider", "goose", "opencode", "cursor-agent", "meshapi"], &["--dangerously-skip-permissions", "--yolo", "--dangerously-bypass-approvals-and-sandbox", "mcp add", "config", "--full-auto", "--yes-always"], "sets another agent free or changes its settings"),
 ];
@@ -209,13 +210,9 @@ pub(super) fn database(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         Regex::new(r"(?i)\b(?:drop|truncate|delete|alter|grant|revoke|shutdown|flushall|flushdb|update\s+\S+\s+set|insert\s+into\s+mysql|dropdatabase|deletemany|deleteone|remove\(|config\s+(?:set|rewrite)|debug\s+segfault|slaveof|replicaof|module\s+load|script\s+flush|copy\s+\S+\s+(?:to|from)\s+program|load_file|into\s+(?:outfile|dumpfile)|pg_read_file|lo_export|xp_cmdshell|load_extension|readfile|writefile|edit\()|\\!|(?m:^\s*\.(?:shell|system|load|output|once|import|restore|save|clone)\b)|\.shell|\.system")
             .expect("a constant")
     });
-    let texts = call
-        .args
-        .iter()
-        .filter(|arg| !arg.text.contains("://"))
-        .map(|arg| arg.text.as_str())
-        .chain(call.stdin.text.as_deref());
-    if texts.collect::<Vec<_>>().iter().any(|text| CHANGES.is_match(text)) {
+    let words = call.args.iter().filter(|arg| !arg.text.contains("://")).map(|arg| arg.text.as_str());
+    let statements = words.chain(call.stdin.text.as_deref()).collect::<Vec<_>>().join(" ");
+    if CHANGES.is_match(&statements) {
         walk.ask(format!("a statement for `{}` changes or drops data, or leaves the database", call.name));
     }
     if call.name.contains("redis") || call.name.contains("valkey") {

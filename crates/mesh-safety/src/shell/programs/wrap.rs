@@ -198,7 +198,8 @@ pub(super) fn xargs(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     }
     let given: Vec<Arg> = match &call.stdin.text {
         Some(text) if text.len() < 4096 => text.split_whitespace().map(Arg::known).collect(),
-        _ => vec![Arg { begins_unknown: true, ..Arg::unknown(call.stdin.taint) }],
+        // Names that a search inside the workspace found stay inside it.
+        _ => vec![Arg { begins_unknown: call.stdin.taint != Taint::NONE, ..Arg::unknown(call.stdin.taint) }],
     };
     match mark {
         Some(mark) => {
@@ -207,7 +208,7 @@ pub(super) fn xargs(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
             for arg in command.iter_mut().filter(|arg| arg.text.contains(&mark)) {
                 arg.text = arg.text.replace(&mark, &all);
                 arg.is_known &= known;
-                arg.begins_unknown |= !known && arg.text.starts_with('*');
+                arg.begins_unknown |= given.iter().any(|arg| arg.begins_unknown) && arg.text.starts_with('*');
                 arg.taint |= call.stdin.taint;
             }
         }
