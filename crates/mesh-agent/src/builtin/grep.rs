@@ -7,7 +7,7 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{
     BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkContextKind, SinkMatch,
 };
-use mesh_safety::Action;
+use mesh_safety::{Action, Policy, judge_read};
 
 use super::{
     files::{self, Stop, path_arg, plural},
@@ -128,7 +128,9 @@ impl Query {
             let path = entry.path();
             let wanted = self.names.as_ref().is_none_or(|names| names.matches(path, root, ctx));
             if wanted && entry.file_type().is_some_and(|kind| kind.is_file() || entry.depth() == 0) {
-                found.search(&mut searcher, &self.matcher, path, ctx, stop);
+                // The root was judged when the call was; what lies below it has not been.
+                let is_judged = entry.depth() == 0;
+                found.search(&mut searcher, &self.matcher, path, is_judged, ctx, stop);
             }
             found.matches < COUNTED
         })?;
@@ -167,6 +169,8 @@ struct Found {
     files: u64,
     searched: u64,
     unread: u64,
+    /// Files with matches that the read guard holds back.
+    withheld: u64,
 }
 
 impl Found {
@@ -175,6 +179,7 @@ impl Found {
         searcher: &mut Searcher,
         matcher: &RegexMatcher,
         path: &Path,
+        is_judged: bool,
         ctx: &ToolContext,
         stop: &Stop,
     ) {
@@ -184,10 +189,13 @@ impl Found {
         };
         self.searched += 1;
         let before = self.matches;
-        let mut lines = Lines { found: self, matcher, name: files::shown(path, ctx), headed: false };
-        if searcher.search_reader(matcher, stop.reader(file), &mut lines).is_err() {
-            self.unread += 1;
-        }
+        let may_show = if is_judged { Some(true) } else { None };
+        let name = files::shown(path, ctx);
+        let mut lines = Lines { found: self, matcher, path, ctx, name, headed: false, may_show };
+        let outcome = searcher.search_reader(matcher, stop.reader(file), &mut lines);
+        let is_withheld = lines.may_show == Some(false);
+        self.withheld += u64::from(is_withheld);
+        self.unread += u64::from(outcome.is_err());
         self.files += u64::from(self.matches > before);
     }
 
@@ -210,6 +218,10 @@ impl Found {
         if self.unread > 0 {
             notices.push(format!("{} could not be read", plural(self.unread, "file")));
         }
+        if self.withheld > 0 {
+            let files = plural(self.withheld, "protected file");
+            notices.push(format!("matches in {files} are not shown; to read one, ask for it by name"));
+        }
         if !notices.is_empty() {
             let gap = if self.text.is_empty() { "" } else { "\n" };
             let _ = write!(self.text, "{gap}[{}]", notices.join("; "));
@@ -222,11 +234,23 @@ impl Found {
 struct Lines<'a> {
     found: &'a mut Found,
     matcher: &'a RegexMatcher,
+    path: &'a Path,
+    ctx: &'a ToolContext,
     name: String,
     headed: bool,
+    /// What the read guard says of the file; asked at its first match, since most files have none.
+    may_show: Option<bool>,
 }
 
 impl Lines<'_> {
+    fn may_show(&mut self) -> bool {
+        let (path, ctx) = (self.path, self.ctx);
+        *self.may_show.get_or_insert_with(|| {
+            let (workspace, home) = (ctx.cwd.clone(), ctx.home.clone());
+            judge_read(path, &Policy { workspace, home, ..Policy::default() }).is_allow()
+        })
+    }
+
     fn push(&mut self, number: Option<u64>, mark: char, bytes: &[u8]) {
         let line = self.shown_part(bytes);
         if self.found.text.len() + line.len() > RESULT_BYTES {
@@ -263,6 +287,9 @@ impl Sink for Lines<'_> {
     type Error = io::Error;
 
     fn matched(&mut self, _searcher: &Searcher, hit: &SinkMatch<'_>) -> io::Result<bool> {
+        if !self.may_show() {
+            return Ok(false);
+        }
         self.found.matches += 1;
         if self.found.shown >= self.found.limit {
             self.found.full = true;
@@ -280,7 +307,7 @@ impl Sink for Lines<'_> {
             SinkContextKind::Before => self.found.shown < self.found.limit,
             SinkContextKind::After | SinkContextKind::Other => true,
         };
-        if wanted && !self.found.full {
+        if wanted && !self.found.full && self.may_show() {
             self.push(line.line_number(), '-', line.bytes());
         }
         Ok(true)
@@ -304,6 +331,22 @@ mod tests {
 
     async fn run(folder: &Path, args: Value) -> String {
         Grep.run(args.as_object().unwrap(), &files::test_context(folder)).await.text
+    }
+
+    #[tokio::test]
+    async fn protected_files_below_the_root_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.txt"), "token here\n").unwrap();
+        fs::write(folder.path().join("server.pem"), "token there\n").unwrap();
+        fs::write(folder.path().join(".env"), "token=hidden\n").unwrap();
+        let all = run(folder.path(), json!({"pattern": "token", "context": 1})).await;
+        assert!(all.contains("token here") && !all.contains("there") && !all.contains("hidden"), "{all}");
+        assert!(all.contains("1 protected file"), "{all}");
+        let hidden = run(folder.path(), json!({"pattern": "token", "glob": ".env"})).await;
+        assert!(!hidden.contains("hidden") && hidden.contains("1 protected file"), "{hidden}");
+        // Asked for by name it is judged by its name before the call runs.
+        let named = run(folder.path(), json!({"pattern": "token", "path": "server.pem"})).await;
+        assert!(named.contains("token there"), "{named}");
     }
 
     fn tree() -> tempfile::TempDir {

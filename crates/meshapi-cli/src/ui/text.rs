@@ -100,12 +100,15 @@ enum Fate {
 }
 
 fn rewrite(text: &str, joiners: Joiners) -> Cow<'_, str> {
-    let Some(first) = text.char_indices().find(|&(_, c)| !matches!(fate(c, joiners), Fate::Keep)) else {
-        return Cow::Borrowed(text);
-    };
+    // Nearly all text is plain ASCII: looking at bytes is many times faster than at characters.
+    let plain = text.bytes().position(|byte| !matches!(byte, b'\n' | b'\t' | b' '..=b'~'));
+    let Some(plain) = plain else { return Cow::Borrowed(text) };
+    let odd = text[plain..].char_indices().find(|&(_, c)| !matches!(fate(c, joiners), Fate::Keep));
+    let Some((offset, _)) = odd else { return Cow::Borrowed(text) };
+    let first = plain + offset;
     let mut clean = String::with_capacity(text.len() + 8);
-    clean.push_str(&text[..first.0]);
-    let mut rest = text[first.0..].chars().peekable();
+    clean.push_str(&text[..first]);
+    let mut rest = text[first..].chars().peekable();
     while let Some(character) = rest.next() {
         if character == '\r' && rest.peek() == Some(&'\n') {
             continue;
