@@ -70,6 +70,7 @@ fn what_would_ask_is_refused_and_the_model_hears_why() {
     let run = lab.run(&["-p", "go"]);
     assert_eq!(run.code, Some(3), "{}", run.err);
     assert!(results(&lab.requests()[1])[0].contains("needs approval"), "{:?}", results(&lab.requests()[1]));
+    assert!(run.err.contains("⚙ run_bash: touch x\n  → denied: "), "{}", run.err);
     assert!(!lab.work().join("x").exists());
 }
 

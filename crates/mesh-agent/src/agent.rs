@@ -342,9 +342,13 @@ impl Agent {
                 let span = tracing::info_span!("tool", name);
                 (isolated(tool.run(&args, &self.context)).instrument(span).await, CallOutcome::Ran)
             }
-            Approval::No => (said_no(notes::DENIED.to_owned()), CallOutcome::Denied),
+            Approval::No => {
+                listener.event(Event::CallStopped { summary: &summary, reason: "by the user" });
+                (said_no(notes::DENIED.to_owned()), CallOutcome::Denied)
+            }
             Approval::Unavailable => {
                 let reason = join(reasons.iter().flat_map(|(r, _)| r));
+                listener.event(Event::CallStopped { summary: &summary, reason: &reason });
                 let arguments = call.arguments.clone();
                 refused.push(RefusedCall {
                     id: id.into(),

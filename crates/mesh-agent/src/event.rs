@@ -66,6 +66,13 @@ pub enum Event<'a> {
         /// Its checked arguments.
         args: &'a Args,
     },
+    /// A call that a person, or the want of one, keeps from running. Its result follows.
+    CallStopped {
+        /// One line for a person: what would have run.
+        summary: &'a str,
+        /// Why it does not.
+        reason: &'a str,
+    },
     /// A call has its result.
     CallEnded {
         /// Its id.

@@ -68,7 +68,7 @@ const READ_SYSTEM: &[&str] = &[
 /// Harmless files below those. From spec/safety.md 5.4: a few pseudo files of /proc, and /etc/hosts.
 #[rustfmt::skip]
 const READ_SYSTEM_FREE: &[&str] = &[
-    "dev/fd", "dev/full", "dev/null", "dev/random", "dev/stdin", "dev/tty", "dev/urandom", "dev/zero",
+    "dev/fd", "dev/full", "dev/null", "dev/random", "dev/shm", "dev/stdin", "dev/tty", "dev/urandom", "dev/zero",
     "etc/alpine-release", "etc/debian_version", "etc/fedora-release", "etc/hosts", "etc/issue", "etc/localtime",
     "etc/lsb-release", "etc/mime.types", "etc/nsswitch.conf", "etc/os-release", "etc/protocols", "etc/redhat-release",
     "etc/resolv.conf", "etc/services", "etc/shells", "etc/ssl/certs", "etc/timezone",
@@ -101,7 +101,7 @@ const WRITE_SYSTEM_OUTSIDE: &[&str] = &[
 
 /// Scratch folders inside those.
 const SCRATCH: &[&str] =
-    &["tmp", "var/tmp", "private/tmp", "private/var/tmp", "var/folders", "private/var/folders"];
+    &["tmp", "var/tmp", "dev/shm", "private/tmp", "private/var/tmp", "var/folders", "private/var/folders"];
 
 /// Below a home, run by a shell, an editor, a desktop or a scheduler without being asked again (D-26).
 #[rustfmt::skip]
@@ -191,14 +191,16 @@ pub(super) fn read_system(parts: &Parts, strict: Strictness) -> Option<Place> {
 
 /// The place of the system that a write would change.
 pub(super) fn write_system(parts: &Parts, workspace: &Parts) -> Option<Place> {
+    if is_scratch(parts) {
+        return None;
+    }
     let fixed = WRITE_SYSTEM.iter().find(|place| parts.is_below(place));
     let outside = || {
         WRITE_SYSTEM_OUTSIDE
             .iter()
             .find(|place| parts.is_below(place) && !(workspace.is_below(place) && parts.is_inside(workspace)))
     };
-    let free = || is_scratch(parts);
-    fixed.or_else(|| if free() { None } else { outside() }).copied()
+    fixed.or_else(outside).copied()
 }
 
 /// Whether the path lies in a folder for scratch files.

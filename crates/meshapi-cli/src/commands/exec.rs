@@ -1,7 +1,7 @@
 //! The headless run: prompts in, text or events out, an exit code at the end.
 
 use std::{
-    io::{BufRead, BufReader, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
+    io::{BufRead, BufReader, IsTerminal, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
     path::PathBuf,
     time::Duration,
 };
@@ -40,6 +40,10 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     }
     let config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
     let key = commands::key(&config)?.clone();
+    if prompts == Prompts::Lines && stdin().is_terminal() {
+        let failure = Failure::new(Exit::Usage, "usage", "there is no interactive prompt yet");
+        return Err(failure.hint("run meshapi -p \"PROMPT\", or pipe prompts in, one a line"));
+    }
     let cwd = std::env::current_dir().map_err(|error| {
         Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
     })?;

@@ -196,7 +196,8 @@ impl<O: Write + Send> Listener for JsonRun<O> {
             Event::Text(_)
             | Event::Reasoning(_)
             | Event::ToolArguments { .. }
-            | Event::CallStarted { .. } => {}
+            | Event::CallStarted { .. }
+            | Event::CallStopped { .. } => {}
         }
     }
 }

@@ -61,8 +61,8 @@ impl<O: Write + Send, E: Write + Send> TextRun<O, E> {
 
     fn call_ended(&mut self, name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Option<&[Step]>) {
         match (outcome, plan) {
-            (CallOutcome::Denied, _) => self.say(&tool::denied("by the user")),
-            (CallOutcome::Refused, _) => self.say(&tool::denied(&output.text)),
+            // Event::CallStopped has said it.
+            (CallOutcome::Denied | CallOutcome::Refused, _) => {}
             (_, Some(steps)) if !output.is_error => {
                 for line in tool::plan(steps) {
                     self.say(&line);
@@ -118,6 +118,10 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
                 self.say(&Line::of(Style::Warn, &text));
             }
             Event::CallStarted { summary, .. } => self.say(&tool::header(summary)),
+            Event::CallStopped { summary, reason } => {
+                self.say(&tool::header(summary));
+                self.say(&tool::denied(reason));
+            }
             Event::CallEnded { name, output, outcome, plan, .. } => {
                 self.call_ended(name, output, outcome, plan);
             }
