@@ -59,6 +59,7 @@ struct Settings {
     mesh_version: Option<HeaderValue>,
     deadlines: Deadlines,
     whole_timeout: Duration,
+    gather: Option<Duration>,
 }
 
 impl fmt::Debug for MeshClient {
@@ -77,6 +78,7 @@ impl MeshClient {
             mesh_version: None,
             deadlines: Deadlines::default(),
             whole_timeout: WHOLE_TIMEOUT,
+            gather: None,
         }
     }
 
@@ -96,7 +98,7 @@ impl MeshClient {
         let mut request = self.request(Method::POST, "chat/completions", carried(&body));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let answer = self.exchange(request, self.settings.deadlines).await?;
-        Ok(CompletionStream::new(answer))
+        Ok(CompletionStream::new(answer, self.settings.gather))
     }
 
     /// Sends one non-streaming request and returns the whole answer; the body must not ask for a stream.
@@ -180,6 +182,7 @@ pub struct MeshClientBuilder {
     mesh_version: Option<HeaderValue>,
     deadlines: Deadlines,
     whole_timeout: Duration,
+    gather: Option<Duration>,
 }
 
 impl MeshClientBuilder {
@@ -232,6 +235,14 @@ impl MeshClientBuilder {
         self
     }
 
+    /// Hands a stream that runs faster than 250 pieces a second on in steps about this far apart, which spares most of
+    /// the work of waking up for each piece; default at once. For a reader that draws so often and no oftener.
+    #[must_use]
+    pub fn gather(mut self, pause: Duration) -> MeshClientBuilder {
+        self.gather = Some(pause).filter(|pause| !pause.is_zero());
+        self
+    }
+
     /// Returns the client. Nothing is opened, read or resolved yet.
     pub fn build(self) -> MeshClient {
         let settings = Settings {
@@ -240,6 +251,7 @@ impl MeshClientBuilder {
             mesh_version: self.mesh_version,
             deadlines: self.deadlines,
             whole_timeout: self.whole_timeout,
+            gather: self.gather,
         };
         MeshClient { http: self.http.build(), settings: Arc::new(settings) }
     }

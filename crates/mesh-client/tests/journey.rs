@@ -582,3 +582,17 @@ async fn the_partial_answer_stays_with_the_error() {
     assert_eq!(partial.tool_calls.len(), 1);
     assert!(matches!(error, Some(ClientError::Network { kind: NetworkKind::Truncated, .. })), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_stream_that_is_gathered_says_the_same() {
+    let words = (0..400)
+        .fold(Reply::stream(), |reply, n| reply.pause(Duration::from_millis(1)).text(&format!("{n} ")));
+    let script = Script::in_order([words.usage(7, 3).done()]);
+    let gateway = ScriptedGateway::start(script).await.unwrap();
+    let client = MeshClient::builder(gateway.base_url(), "rsk_test".parse().unwrap());
+    let client = client.gather(Duration::from_millis(20)).build();
+    let (events, completion) = run(&client, &request("Hi"), &quick()).await;
+    let whole: String = (0..400).map(|n| format!("{n} ")).collect();
+    let handed_on: String = events.iter().filter_map(|event| event.strip_prefix("text ")).collect();
+    assert_eq!((handed_on, completion.unwrap().text), (whole.clone(), whole));
+}

@@ -1,6 +1,6 @@
 //! From settings to an agent: the only place that puts one together, and that names every crate.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mesh_agent::{
     Agent, AgentParts, GatewayModel, GatewayPrices, Model, Prices, Settings, SharedMode, ToolContext,
@@ -36,12 +36,16 @@ pub struct Gateway {
     pub prices: Option<Arc<dyn Prices>>,
 }
 
+/// How often a live screen is drawn at most: 30 times a second.
+const REDRAW: Duration = Duration::from_millis(33);
+
 impl Gateway {
-    /// The gateway of the settings, with the retries that the program makes.
-    pub fn of(config: &Config, key: &ApiKey) -> Gateway {
+    /// The gateway of the settings, with the retries that the program makes. A headless reader gets every piece at once.
+    pub fn of(config: &Config, key: &ApiKey, headless: bool) -> Gateway {
         // A daemon that a command leaves behind becomes our child, so that it ends with its call.
         mesh_agent::adopt_orphans();
-        let client = MeshClient::builder(config.base_url().clone(), key.clone()).build();
+        let client = MeshClient::builder(config.base_url().clone(), key.clone());
+        let client = if headless { client } else { client.gather(REDRAW) }.build();
         Gateway {
             model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
             prices: Some(Arc::new(GatewayPrices::new(client.clone()))),
@@ -62,7 +66,7 @@ pub fn wire(
     mode: PermissionMode,
     headless: bool,
 ) -> Result<Wired, Failure> {
-    wire_to(Gateway::of(config, key), config, cwd, home, mode, headless)
+    wire_to(Gateway::of(config, key, headless), config, cwd, home, mode, headless)
 }
 
 /// The same for any gateway.
