@@ -128,13 +128,12 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
         {
             walk.ask("`git clean` deletes files that git cannot bring back");
         }
-        "checkout" | "restore" | "switch" => {
+        "checkout" | "restore" | "switch"
             if options.has("-f", "--force")
                 || options.has("", "--discard-changes")
-                || (whole && command != "switch")
-            {
-                walk.ask(format!("`git {command}` throws work away"));
-            }
+                || (whole && command != "switch") =>
+        {
+            walk.ask(format!("`git {command}` throws work away"));
         }
         "rm" if options.has("-r", "") || options.has("-f", "--force") => {
             walk.ask("`git rm` removes whole folders or changed files")
@@ -145,10 +144,11 @@ fn subcommand(walk: &mut Walk<'_>, call: &Call<'_>, command: &str, rest: &[Arg])
             walk.ask("`git branch` deletes work that is not merged");
         }
         "tag" | "remote" if options.has("-d", "--delete") => walk.ask(format!("`git {command}` deletes")),
-        "remote" if matches!(words.first(), Some(&("add" | "set-url"))) => {
-            if words.iter().any(|word| is_command_address(word)) {
-                walk.ask("the address makes `git` start another program");
-            }
+        "remote"
+            if matches!(words.first(), Some(&("add" | "set-url")))
+                && words.iter().any(|word| is_command_address(word)) =>
+        {
+            walk.ask("the address makes `git` start another program");
         }
         "stash" if matches!(words.first(), Some(&("drop" | "clear"))) => {
             walk.ask("`git stash` throws work away")

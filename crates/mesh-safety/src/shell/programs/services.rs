@@ -288,7 +288,7 @@ pub(super) fn packages(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         ];
         if installs
             && sources.contains(&option)
-            && !(option == "-i" && !matches!(call.name.as_str(), "pip" | "pip3" | "uv"))
+            && (option != "-i" || matches!(call.name.as_str(), "pip" | "pip3" | "uv"))
         {
             let source = given.or_else(|| value.cloned()).unwrap_or_default();
             const KNOWN: [&str; 5] = [
@@ -385,10 +385,10 @@ pub(super) fn build(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     outputs(walk, call);
     for arg in call.args {
         match arg.text.split_once('=') {
-            Some(("SHELL" | "MAKEFLAGS" | ".SHELLFLAGS", value)) => {
-                if !["/bin/sh", "/bin/bash", "/usr/bin/bash", "bash", "sh"].contains(&value) {
-                    walk.ask(format!("`{}` runs its commands in another program", call.name));
-                }
+            Some(("SHELL" | "MAKEFLAGS" | ".SHELLFLAGS", value))
+                if !["/bin/sh", "/bin/bash", "/usr/bin/bash", "bash", "sh"].contains(&value) =>
+            {
+                walk.ask(format!("`{}` runs its commands in another program", call.name));
             }
             _ if arg.text.starts_with("--eval") => {
                 walk.ask(format!("`{}` runs a text of its own language", call.name))
