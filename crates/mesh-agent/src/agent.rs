@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::{Duration, Instant, SystemTime},
 };
@@ -13,7 +13,7 @@ use mesh_client::{
     ClientError, Completion, StreamEvent,
     wire::{CompletionRequest, Content, EncodedMessage, Message, ToolCall},
 };
-use mesh_safety::{Decision, Policy, Reason, judge};
+use mesh_safety::{Action, Decision, Policy, Reason, judge, judge_allowed};
 use tracing::Instrument;
 
 use crate::{
@@ -26,22 +26,10 @@ use crate::{
     model::Model,
     notes,
     record::{Entry, NoRecorder, Record, Recorder},
-    tool::{Args, ToolContext, ToolOutput, ToolSet},
+    settings::{Settings, SharedSettings},
+    tool::{Args, CallLine, ToolContext, ToolOutput, ToolSet},
     turn::{Effect, Failure, Input, Session, TurnEnd},
 };
-
-/// How requests are made; the user may change it between turns.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
-    /// Model id, `provider/name` or `auto`.
-    pub model: String,
-    /// Sent as `route` when set.
-    pub route: Option<String>,
-    /// Sent as `models` when not empty.
-    pub fallback_models: Vec<String>,
-    /// Sent as `reasoning_effort` when set.
-    pub reasoning_effort: Option<String>,
-}
 
 /// Everything an [`Agent`] is made of. The parts that a person chooses come in `settings`, `policy` and `mode`.
 pub struct AgentParts {
@@ -73,7 +61,9 @@ pub struct Agent {
     context: ToolContext,
     policy: Policy,
     mode: SharedMode,
-    settings: Settings,
+    settings: SharedSettings,
+    /// Tools that the user allowed for this session.
+    always: Mutex<Vec<String>>,
     system: String,
     session: Session,
     ledger: Ledger,
@@ -117,7 +107,8 @@ impl Agent {
             context: parts.context,
             policy: parts.policy,
             mode: parts.mode,
-            settings: parts.settings,
+            settings: SharedSettings::new(parts.settings),
+            always: Mutex::default(),
             system: parts.system,
             ledger: Ledger::default(),
             recorder: Box::new(NoRecorder),
@@ -135,14 +126,24 @@ impl Agent {
         &self.session
     }
 
-    /// How requests are made.
-    pub fn settings(&self) -> &Settings {
+    /// How requests are made; what is changed here holds from the next request on.
+    pub fn settings(&self) -> &SharedSettings {
         &self.settings
     }
 
-    /// How requests are made, to change it.
-    pub fn settings_mut(&mut self) -> &mut Settings {
-        &mut self.settings
+    /// Tools that the user allowed for this session, in the order in which that happened.
+    pub fn always_allowed(&self) -> Vec<String> {
+        self.always.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what the user allowed for this session.
+    pub fn forget_always(&mut self) {
+        self.always.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The line to the call that runs.
+    pub fn call_line(&self) -> &CallLine {
+        &self.context.line
     }
 
     /// The permission mode.
@@ -172,6 +173,17 @@ impl Agent {
         self.ledger.reset();
     }
 
+    /// Puts text of the user into the conversation; the model sees it with the next prompt.
+    ///
+    /// # Errors
+    /// The recorder cannot keep a record.
+    ///
+    /// # Cancel safety
+    /// The text is in the conversation or it is not.
+    pub async fn tell(&mut self, text: String) -> Result<(), AgentError> {
+        self.take(Input::Told { text }).await.map(drop)
+    }
+
     /// Starts the conversation afresh under another system prompt; the books go on.
     pub fn set_system(&mut self, system: &str) {
         self.system = system.to_owned();
@@ -195,7 +207,7 @@ impl Agent {
             started: Instant::now(),
             wall: SystemTime::now(),
             hops: 0,
-            model: self.settings.model.clone(),
+            model: self.settings.get().model,
             last: None,
             usage: TurnUsage::default(),
             model_time: Duration::ZERO,
@@ -242,16 +254,16 @@ impl Agent {
         Ok(())
     }
 
-    fn request(&self) -> CompletionRequest {
+    fn request(&self, settings: Settings) -> CompletionRequest {
         let mut messages = self.session.history().messages().to_vec();
         messages.extend(self.session.reminder().map(|text| EncodedMessage::from(&Message::system(&text))));
         CompletionRequest {
-            model: self.settings.model.clone(),
+            model: settings.model,
             messages,
             tools: self.tools.specs().next().map(|_| self.tools_json.clone()),
-            route: self.settings.route.clone(),
-            fallback_models: self.settings.fallback_models.clone(),
-            reasoning_effort: self.settings.reasoning_effort.clone(),
+            route: settings.route,
+            fallback_models: settings.fallback_models,
+            reasoning_effort: settings.reasoning_effort,
             ..CompletionRequest::default()
         }
     }
@@ -260,9 +272,11 @@ impl Agent {
         let (listener, interrupt) = (&mut *hands.listener, hands.interrupt);
         tally.hops = hop;
         listener.event(Event::HopStarted { hop });
-        let request = self.request();
+        let settings = self.settings.get();
+        let asked = settings.model.clone();
+        let request = self.request(settings);
         let began = Instant::now();
-        let (ledger, model) = (&mut self.ledger, &self.settings.model);
+        let (ledger, model) = (&mut self.ledger, &asked);
         let mut sink = |event: StreamEvent<'_>| match event {
             StreamEvent::Started { request_id } => ledger.started(request_id, model),
             StreamEvent::Text(text) => listener.event(Event::Text(text)),
@@ -279,7 +293,7 @@ impl Agent {
             }
             _ => {}
         };
-        let span = tracing::info_span!("hop", hop, model = %self.settings.model);
+        let span = tracing::info_span!("hop", hop, model = %asked);
         let reply = interrupt.unless(self.model.complete(request, &mut sink).instrument(span)).await;
         tally.model_time += began.elapsed();
         match reply {
@@ -322,7 +336,7 @@ impl Agent {
         };
         let summary = tool.summary(&args);
         let action = tool.action(&args, &self.context);
-        let reasons = match judge(&action, self.mode.get(), &self.policy) {
+        let reasons = match self.judge(name, &action) {
             Decision::Allow => None,
             Decision::Ask(reasons) => Some((reasons, true)),
             Decision::Block(reasons) => Some((reasons, false)),
@@ -333,14 +347,25 @@ impl Agent {
             Some((reasons, true)) => {
                 let question =
                     ApprovalRequest { tool: name, summary: &summary, action: &action, args: &args, reasons };
-                approver.ask(question).await
+                let stopped = hands.interrupt.call_stopped();
+                tokio::select! {
+                    biased;
+                    answer = approver.ask(question) => answer,
+                    () = stopped => Approval::No,
+                }
             }
         };
+        if verdict == Approval::Always {
+            self.always.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        }
         let (output, outcome) = match verdict {
-            Approval::Yes => {
+            Approval::Yes | Approval::Always => {
+                self.context.line.clear();
+                let stopped = hands.interrupt.call_stopped();
                 listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
                 let span = tracing::info_span!("tool", name);
-                (isolated(tool.run(&args, &self.context)).instrument(span).await, CallOutcome::Ran)
+                let run = isolated(tool.run(&args, &self.context)).instrument(span);
+                stoppable(run, stopped, &self.context.line).await
             }
             Approval::No => {
                 listener.event(Event::CallStopped { summary: &summary, reason: "by the user" });
@@ -361,6 +386,12 @@ impl Agent {
         };
         listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
         output.text
+    }
+
+    fn judge(&self, tool: &str, action: &Action) -> Decision {
+        let is_allowed = self.always.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|t| t == tool);
+        let judge = if is_allowed { judge_allowed } else { judge };
+        judge(action, self.mode.get(), &self.policy)
     }
 
     async fn report(&mut self, end: TurnEnd, tally: Tally, listener: &mut dyn Listener) -> TurnReport {
@@ -420,6 +451,25 @@ fn describe(error: &ClientError) -> Failure {
         cause = inner.source();
     }
     Failure { kind: error.kind().as_str().to_owned(), message }
+}
+
+/// How long a tool that is asked to stop may take to say what it has done so far.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs a call that the user may stop: it is asked to, and dropped when it does not answer.
+async fn stoppable(
+    run: impl Future<Output = ToolOutput>,
+    stopped: impl Future<Output = ()>,
+    line: &CallLine,
+) -> (ToolOutput, CallOutcome) {
+    let mut run = std::pin::pin!(run);
+    tokio::select! {
+        biased;
+        output = &mut run => return (output, CallOutcome::Ran),
+        () = stopped => line.stop(),
+    }
+    let output = tokio::time::timeout(LAST_WORDS, run).await;
+    (output.unwrap_or_else(|_| ToolOutput::error(notes::STOPPED)), CallOutcome::Stopped)
 }
 
 /// A tool that panics spoils its own call only. Seed 9.6.

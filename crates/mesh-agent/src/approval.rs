@@ -26,6 +26,8 @@ pub struct ApprovalRequest<'a> {
 pub enum Approval {
     /// Run it.
     Yes,
+    /// Run it, and from now on judge this tool as in auto mode: its checks still ask.
+    Always,
     /// Do not run it; the model is told that the user said no.
     No,
     /// Nobody can be asked; the model is told the reasons.

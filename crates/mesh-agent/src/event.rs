@@ -97,6 +97,8 @@ pub enum CallOutcome {
     Ran,
     /// The user said no.
     Denied,
+    /// The user stopped it while it ran.
+    Stopped,
     /// It needed approval and nobody could be asked.
     Refused,
     /// Its arguments could not be used, or there is no such tool.

@@ -1,4 +1,4 @@
-//! A raised hand that ends a turn in order.
+//! A raised hand: it ends a turn in order, or only the call that runs.
 
 use tokio::sync::watch;
 
@@ -6,11 +6,13 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Interrupt {
     raised: watch::Sender<bool>,
+    /// Counts the wishes to stop the running call.
+    stops: watch::Sender<u64>,
 }
 
 impl Default for Interrupt {
     fn default() -> Interrupt {
-        Interrupt { raised: watch::Sender::new(false) }
+        Interrupt { raised: watch::Sender::new(false), stops: watch::Sender::new(0) }
     }
 }
 
@@ -23,6 +25,22 @@ impl Interrupt {
     /// Lowers it again, before the next turn.
     pub fn clear(&self) {
         self.raised.send_replace(false);
+    }
+
+    /// Stops the tool call that runs, and withdraws a question that is open; the turn goes on. Without either, nothing.
+    pub fn stop_call(&self) {
+        self.stops.send_modify(|stops| *stops += 1);
+    }
+
+    /// Waits until [`Interrupt::stop_call`] is called after this was.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; a call from before is not seen.
+    pub fn call_stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stops = self.stops.subscribe();
+        async move {
+            let _ = stops.changed().await;
+        }
     }
 
     /// Is it up?

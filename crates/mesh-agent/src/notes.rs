@@ -5,6 +5,9 @@ use crate::plan::Plan;
 /// What the model gets when the user says no. From the seed, 11.7.
 pub(crate) const DENIED: &str = "User denied this tool call.";
 
+/// What the model gets when the user stops a call that has nothing to show.
+pub(crate) const STOPPED: &str = "stopped by the user before it was done; it may have run in part.";
+
 /// Goes last into each request while the plan is open; not kept. Seed 9.3.
 pub(crate) fn reminder(plan: &Plan) -> String {
     format!(

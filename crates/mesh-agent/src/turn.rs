@@ -35,6 +35,11 @@ pub enum Input {
         /// Text, or text and images.
         content: Content,
     },
+    /// The user put text into the conversation without asking for an answer; between turns.
+    Told {
+        /// The text.
+        text: String,
+    },
     /// The model's reply to a request came in whole.
     Completed {
         /// What it said.
@@ -184,6 +189,12 @@ impl Session {
     pub fn step(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Prompt { content } => self.prompt(content),
+            Input::Told { text } => {
+                if self.turn.is_none() {
+                    self.history.push_user(Content::Text(text));
+                }
+                Vec::new()
+            }
             Input::Completed { text, tool_calls } => self.completed(text, tool_calls),
             Input::CallEnded { index, text } => self.call_ended(index, text),
             Input::Failed { failure } => self.cut_off(|kept| TurnEnd::Failed { failure, kept }),

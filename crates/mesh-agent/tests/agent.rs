@@ -119,7 +119,12 @@ impl Stage {
             model: script.clone(),
             prices: Some(Arc::new(Bill)),
             tools: tools.spec(CREATE_PLAN).spec(UPDATE_STEP).build().unwrap(),
-            context: ToolContext { cwd: cwd.clone(), home: None, env: Arc::default() },
+            context: ToolContext {
+                cwd: cwd.clone(),
+                home: None,
+                env: Arc::default(),
+                line: Default::default(),
+            },
             policy: Policy { workspace: cwd, ..Policy::default() },
             mode: SharedMode::new(mode),
             settings: Settings { model: "m/x".into(), ..Settings::default() },
@@ -170,6 +175,49 @@ async fn a_person_is_asked_and_the_model_hears_a_no() {
     let outcomes: Vec<_> = stage.outcomes.iter().map(|(_, o, t)| (*o, t.as_str())).collect();
     assert_eq!(outcomes, [(CallOutcome::Denied, "User denied this tool call."), (CallOutcome::Ran, "done")]);
     assert!(matches!(report.end, TurnEnd::Finished { .. }) && report.refused.is_empty());
+}
+
+#[tokio::test]
+async fn always_holds_for_the_tool_and_the_session() {
+    let mut stage = Stage::new(
+        PermissionMode::Default,
+        vec![calls(&["writes", "writes"]), text("ok"), calls(&["writes"]), text("ok")],
+    );
+    stage.person.answers = vec![Approval::Always];
+    stage.turn(&Interrupt::default()).await;
+    stage.turn(&Interrupt::default()).await;
+    assert_eq!(stage.person.asked, ["writes"]);
+    assert_eq!(stage.agent.always_allowed(), ["writes"]);
+    stage.agent.forget_always();
+    assert!(stage.agent.always_allowed().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_call_has_a_result_and_the_turn_goes_on() {
+    let mut stage = Stage::new(PermissionMode::AcceptEdits, vec![calls(&["hangs", "writes"]), text("ok")]);
+    let interrupt = Interrupt::default();
+    let outcomes = &mut stage.outcomes;
+    let mut listener = |event: Event<'_>| match event {
+        Event::CallEnded { name, outcome, output, .. } => {
+            outcomes.push((name.to_owned(), outcome, output.text.clone()));
+        }
+        Event::CallStarted { name: "hangs", .. } => interrupt.stop_call(),
+        _ => {}
+    };
+    let hands = Hands { listener: &mut listener, approver: &mut stage.person, interrupt: &interrupt };
+    let report = stage.agent.run_turn(Content::Text("go".into()), hands).await.unwrap();
+    assert!(matches!(report.end, TurnEnd::Finished { .. }));
+    let outcomes: Vec<_> = stage.outcomes.iter().map(|(_, o, t)| (*o, t.as_str())).collect();
+    let stopped = "Error: stopped by the user before it was done; it may have run in part.";
+    assert_eq!(outcomes, [(CallOutcome::Stopped, stopped), (CallOutcome::Ran, "done")]);
+}
+
+#[tokio::test]
+async fn text_can_be_told_without_an_answer() {
+    let mut stage = Stage::new(PermissionMode::Default, vec![text("ok")]);
+    stage.agent.tell("File: a.txt".into()).await.unwrap();
+    stage.turn(&Interrupt::default()).await;
+    assert_eq!(stage.roles(), [Role::System, Role::User, Role::User, Role::Assistant]);
 }
 
 #[tokio::test]

@@ -232,3 +232,25 @@ fn summaries_and_actions_say_what_will_run() {
     let action = tool.action(&args(json!({"command": "ls"})), &context(Path::new("/")));
     assert_eq!(format!("{action:?}"), r#"Run { command: "ls" }"#);
 }
+
+#[tokio::test]
+async fn a_stopped_command_shows_what_it_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ctx = context(folder.path());
+    let line = ctx.line.clone();
+    let stop = async move {
+        while std::fs::read(folder.path().join("ready")).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        line.stop();
+        folder
+    };
+    let (output, _folder) =
+        tokio::join!(call(json!({"command": "echo begun; touch ready; sleep 60"}), &ctx), stop);
+    assert!(
+        output.is_error && output.text.starts_with("Error: the user stopped the command"),
+        "{}",
+        output.text
+    );
+    assert!(output.text.ends_with("begun\n"), "{}", output.text);
+}

@@ -272,6 +272,24 @@ async fn survivors_are_the_same_processes_and_not_others_with_their_pids() {
 }
 
 #[tokio::test]
+async fn an_adopted_server_is_ours_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = left_behind(folder.path());
+    let row = ServerRecord { port: Some(5199), ..record(pid, "npm run dev", Some(started_at(pid))) };
+    let stranger = record(pid, "pid used again", Some(started_at(pid) + 1));
+    std::fs::write(folder.path().join("servers.json"), serde_json::to_vec(&[&row]).unwrap()).unwrap();
+    let servers = Servers::new(Some(folder.path().into()));
+    assert_eq!(servers.adopt(&[row, stranger]), 1);
+    let listed = servers.list();
+    assert_eq!((listed.len(), listed[0].pid, listed[0].port), (1, pid, 5199));
+    assert_eq!(servers.previous_survivors(), [], "it is this run's own");
+    assert_eq!(records(folder.path())[0].owner, i32::try_from(std::process::id()).ok());
+    assert!(servers.kill(pid).await && !servers.kill(pid).await);
+    dies(pid);
+    assert!(servers.list().is_empty() && !folder.path().join("servers.json").exists());
+}
+
+#[tokio::test]
 async fn rows_of_another_run_that_goes_on_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let mut owner = std::process::Command::new("sleep").arg("300").spawn().unwrap();

@@ -96,6 +96,22 @@ pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision
     }
 }
 
+/// Judges an action of a tool that the user allowed for the session: the checks of auto mode stand in place of the matrix.
+///
+/// A mode that lets more through than that keeps doing so.
+pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
+    let auto = PermissionMode::Auto;
+    match (action, judge(action, mode, policy)) {
+        (_, Decision::Allow) => Decision::Allow,
+        (_, decided) if mode == PermissionMode::Bypass => decided,
+        (Action::Read { path } | Action::Search { path }, _) => judge_read(path, policy),
+        (Action::Write { path }, _) => judge_write(path, auto, policy),
+        (Action::Run { command } | Action::Serve { command }, _) => judge_command(command, auto, policy),
+        (Action::WebSearch | Action::Plan, _) => Decision::Allow,
+        (Action::Unknown { .. }, decided) => decided,
+    }
+}
+
 /// Reads: bypass everywhere as in the seed; inside the workspace also in auto, and headless in every mode (D-27).
 fn judge_looking(path: &Path, mode: PermissionMode, policy: &Policy) -> Decision {
     let free = policy.workspace_reads == WorkspaceReads::Free
@@ -132,6 +148,24 @@ mod tests {
             Decision::Ask(_) => 'c',
             Decision::Block(_) => 'B',
         }
+    }
+
+    #[test]
+    fn an_allowed_tool_still_meets_the_checks_of_auto() {
+        let check = |action: &Action, want: &str| {
+            let row: String =
+                MODES.iter().map(|&mode| letter(&judge_allowed(action, mode, &policy()))).collect();
+            assert_eq!(row, want, "{action:?}");
+        };
+        check(&read("/home/dev/w/a.rs"), "aaaa");
+        check(&read("/home/dev/.ssh/id_rsa"), "cccc");
+        check(&Action::Write { path: "/home/dev/w/a.rs".into() }, "aaaa");
+        check(&Action::Write { path: "/home/dev/other/a.rs".into() }, "ccca");
+        check(&Action::Run { command: "ls".into() }, "aaaa");
+        check(&Action::Run { command: "sudo ls".into() }, "cccc");
+        check(&Action::Serve { command: "npm start".into() }, "aaaa");
+        check(&Action::WebSearch, "aaaa");
+        check(&Action::Unknown { tool: "x".into() }, "mmmm");
     }
 
     fn read(path: &str) -> Action {

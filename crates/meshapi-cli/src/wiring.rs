@@ -83,7 +83,7 @@ pub fn wire_to(
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
-    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()));
+    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), None);
     let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
@@ -93,7 +93,12 @@ pub fn wire_to(
         model,
         prices,
         tools,
-        context: ToolContext { cwd: cwd.to_owned(), home: home.clone(), env: Arc::new(ChildEnv { removed }) },
+        context: ToolContext {
+            cwd: cwd.to_owned(),
+            home: home.clone(),
+            env: Arc::new(ChildEnv { removed }),
+            line: Default::default(),
+        },
         policy: Policy { workspace: cwd.to_owned(), home, headless, workspace_reads: values.workspace_reads },
         mode: SharedMode::new(mode),
         settings: Settings {

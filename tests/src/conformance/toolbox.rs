@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use mesh_agent::{
     Tool, ToolContext, ToolSet,
-    builtin::{self, RunBash, SearchError, SearchFuture, Servers, WebSearch},
+    builtin::{self, AnswersFuture, Asker, Question, RunBash, SearchError, SearchFuture, Servers, WebSearch},
     tool::{ChildEnv, ToolSpec},
 };
 
@@ -35,7 +35,7 @@ impl Default for Toolbox {
 impl Toolbox {
     /// Tools that keep the servers they start here.
     pub(super) fn with_servers(servers: &Servers) -> Toolbox {
-        let tools = builtin::standard(servers.clone(), Arc::new(NoWeb));
+        let tools = builtin::standard(servers.clone(), Arc::new(NoWeb), Some(Arc::new(NoPerson)));
         Toolbox { tools: tools.expect("the built-in tools have names of their own and valid schemas") }
     }
 
@@ -64,7 +64,12 @@ impl Toolbox {
 
 /// Where the tools of a record work.
 pub(super) fn context(cwd: &Path, home: &Path) -> ToolContext {
-    ToolContext { cwd: cwd.to_owned(), home: Some(home.to_owned()), env: Arc::new(ChildEnv::default()) }
+    ToolContext {
+        cwd: cwd.to_owned(),
+        home: Some(home.to_owned()),
+        env: Arc::new(ChildEnv::default()),
+        line: Default::default(),
+    }
 }
 
 /// No network but loopback.
@@ -73,5 +78,14 @@ struct NoWeb;
 impl WebSearch for NoWeb {
     fn search<'a>(&'a self, _query: &'a str) -> SearchFuture<'a> {
         Box::pin(std::future::ready(Err(SearchError::Unsupported)))
+    }
+}
+
+/// Nobody answers.
+struct NoPerson;
+
+impl Asker for NoPerson {
+    fn ask<'a>(&'a self, _: &'a [Question]) -> AnswersFuture<'a> {
+        Box::pin(std::future::ready(None))
     }
 }

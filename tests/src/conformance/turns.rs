@@ -220,6 +220,7 @@ impl Words {
         let Event::CallEnded { id, name, output, outcome, .. } = event else { return };
         let kind = match outcome {
             CallOutcome::Denied => "<denied>",
+            CallOutcome::Stopped => "<stopped>",
             CallOutcome::Refused => "<refused>",
             CallOutcome::Invalid => "<error>",
             CallOutcome::Ran if output.is_error => "<error>",

@@ -259,7 +259,12 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
 /// A context for tests of the file tools, whose home is below the working directory.
 #[cfg(test)]
 pub(crate) fn test_context(cwd: &Path) -> ToolContext {
-    ToolContext { cwd: cwd.to_path_buf(), home: Some(cwd.join("home")), env: Arc::default() }
+    ToolContext {
+        cwd: cwd.to_path_buf(),
+        home: Some(cwd.join("home")),
+        env: Arc::default(),
+        line: Default::default(),
+    }
 }
 
 #[cfg(test)]

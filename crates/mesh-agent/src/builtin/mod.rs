@@ -1,4 +1,5 @@
 //! The built-in tools, one file each.
+mod ask_user;
 mod edit;
 mod edit_file;
 mod files;
@@ -14,6 +15,7 @@ mod walk;
 mod web_search;
 mod write_file;
 
+pub use ask_user::{Answer, AnswersFuture, AskUser, Asker, Choice, Question};
 pub use edit_file::EditFile;
 pub use glob::Glob;
 pub use grep::Grep;
@@ -34,12 +36,16 @@ use crate::{
     tool::{ToolSet, ToolSetError},
 };
 
-/// All built-in tools, the plan's among them.
+/// All built-in tools, the plan's among them; the one that asks the user only where somebody can.
 ///
 /// # Errors
 /// Never for these tools; a test sees to it.
-pub fn standard(servers: Servers, searcher: Arc<dyn WebSearch>) -> Result<ToolSet, ToolSetError> {
-    ToolSet::builder()
+pub fn standard(
+    servers: Servers,
+    searcher: Arc<dyn WebSearch>,
+    asker: Option<Arc<dyn Asker>>,
+) -> Result<ToolSet, ToolSetError> {
+    let tools = ToolSet::builder()
         .tool(ReadFile)
         .tool(WriteFile)
         .tool(RunBash::default())
@@ -50,6 +56,10 @@ pub fn standard(servers: Servers, searcher: Arc<dyn WebSearch>) -> Result<ToolSe
         .tool(Grep)
         .tool(Glob)
         .tool(ListDir)
-        .tool(WebSearchTool::new(searcher))
-        .build()
+        .tool(WebSearchTool::new(searcher));
+    match asker {
+        Some(asker) => tools.tool(AskUser::new(asker)),
+        None => tools,
+    }
+    .build()
 }

@@ -71,7 +71,8 @@ impl RunBash {
         let limit = self.limit(args);
         let shell = ShellCommand { text: command, cwd: &ctx.cwd, env: &ctx.env, variables: &[] };
         let mut output = HeadTail::new(COMMAND_OUTPUT_CHARS);
-        let finished = match process::run(shell, limit, |bytes| output.push(bytes)).await {
+        let finished = match process::run(shell, limit, ctx.line.stopped(), |bytes| output.push(bytes)).await
+        {
             Ok(finished) => finished,
             Err(error) => {
                 return ToolOutput::error(format_args!(
@@ -88,6 +89,7 @@ impl RunBash {
                 ToolOutput { exit_code: Some(code), ..ToolOutput::ok(text) }
             }
             Ending::TimedOut => timed_out(limit, &text),
+            Ending::Stopped => stopped(&text),
         }
     }
 }
@@ -103,6 +105,13 @@ fn timed_out(limit: Duration, text: &str) -> ToolOutput {
          can be typed: use flags such as --yes. Split long work, raise timeout (at most {}), or start a server with \
          start_server. Output until then:\n{said}",
         LIMIT_SECONDS.1
+    ))
+}
+
+fn stopped(text: &str) -> ToolOutput {
+    let said = if text.is_empty() { "(no output)" } else { text };
+    ToolOutput::error(format_args!(
+        "the user stopped the command; it was killed with everything it had started. Output until then:\n{said}"
     ))
 }
 

@@ -50,13 +50,10 @@ impl StartServer {
     }
 
     async fn execute(&self, args: &Args, ctx: &ToolContext) -> ToolOutput {
-        match self.start(args, ctx).await {
-            Ok(text) => ToolOutput::ok(text),
-            Err(output) => output,
-        }
+        self.start(args, ctx).await.unwrap_or_else(|output| output)
     }
 
-    async fn start(&self, args: &Args, ctx: &ToolContext) -> Result<String, ToolOutput> {
+    async fn start(&self, args: &Args, ctx: &ToolContext) -> Result<ToolOutput, ToolOutput> {
         let command = command(args).trim();
         if command.is_empty() {
             return Err(ToolOutput::error("start_server requires a `command` argument."));
@@ -74,10 +71,12 @@ impl StartServer {
         let command = port_in_command(command, promised.port).command;
         let wait = wait(args);
         let wanted = Wanted { command: &command, cwd, port: promised.port, wait, env: &ctx.env };
-        let started = launch(&wanted, &self.servers).await;
-        started
-            .map(|server| ready(&server, promised.port))
-            .map_err(|error| failed(error, promised.port, wait))
+        let port = promised.port;
+        ctx.line.say(&format!("waiting for port {port}"));
+        let server =
+            launch(&wanted, &self.servers).await.map_err(|error| failed(error, promised.port, wait))?;
+        let text = ready(&server, promised.port);
+        Ok(ToolOutput { server: Some(Box::new(server)), ..ToolOutput::ok(text) })
     }
 
     /// A port that answers already belongs to somebody. If that is us, the model should use what it has.

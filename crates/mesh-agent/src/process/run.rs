@@ -23,6 +23,8 @@ pub(crate) enum Ending {
     Exited(i32),
     /// At its deadline, by us.
     TimedOut,
+    /// Before its deadline, by us, because the user wished so.
+    Stopped,
 }
 
 /// What came of a command.
@@ -33,9 +35,9 @@ pub(crate) struct Finished {
     pub(crate) cut_short: bool,
 }
 
-/// Runs the command for at most `limit` and hands its output on as it comes. Nothing that it started lives on.
+/// Runs the command for at most `limit`, or until `stop` is ready, and hands its output on as it comes. Nothing that it started lives on.
 ///
-/// At the deadline the tree is asked to end and a second later made to; what it says meanwhile is still handed on.
+/// Then the tree is asked to end and a second later made to; what it says meanwhile is still handed on.
 ///
 /// # Errors
 /// The shell could not be started or waited for.
@@ -45,6 +47,7 @@ pub(crate) struct Finished {
 pub(crate) async fn run(
     command: ShellCommand<'_>,
     limit: Duration,
+    stop: impl Future<Output = ()>,
     mut take: impl FnMut(&[u8]),
 ) -> io::Result<Finished> {
     let (mut child, reader) = spawn(command)?;
@@ -52,7 +55,8 @@ pub(crate) async fn run(
     let mut buffer = vec![0; READ_BYTES];
     let mut status = None;
     let mut output_ended = false;
-    let mut timed_out = false;
+    let mut cut_off = None;
+    let mut stop = pin!(stop);
     let mut deadline = pin!(sleep_until(Instant::now() + limit));
     while status.is_none() || !output_ended {
         tokio::select! {
@@ -62,15 +66,20 @@ pub(crate) async fn run(
             },
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended?);
-                if !timed_out {
+                if cut_off.is_none() {
                     deadline.as_mut().reset(Instant::now() + DRAIN);
                 }
             },
             () = deadline.as_mut() => {
-                if status.is_some() || timed_out {
+                if status.is_some() || cut_off.is_some() {
                     break;
                 }
-                timed_out = true;
+                cut_off = Some(Ending::TimedOut);
+                child.tree.ask_to_end();
+                deadline.as_mut().reset(Instant::now() + GRACE);
+            },
+            () = stop.as_mut(), if cut_off.is_none() && status.is_none() => {
+                cut_off = Some(Ending::Stopped);
                 child.tree.ask_to_end();
                 deadline.as_mut().reset(Instant::now() + GRACE);
             },
@@ -80,10 +89,10 @@ pub(crate) async fn run(
         child.tree.output_ended();
     }
     let more_was_running = child.kill();
-    Ok(match status {
-        Some(status) if !timed_out => {
+    Ok(match (status, cut_off) {
+        (Some(status), None) => {
             Finished { ending: Ending::Exited(exit_code(status)), cut_short: more_was_running }
         }
-        _ => Finished { ending: Ending::TimedOut, cut_short: false },
+        (_, ending) => Finished { ending: ending.unwrap_or(Ending::TimedOut), cut_short: false },
     })
 }

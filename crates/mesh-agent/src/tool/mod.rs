@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 mod lenient;
+mod line;
 pub mod output;
 mod registry;
 
@@ -11,6 +12,9 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 use mesh_safety::Action;
 use serde_json::{Map, Value};
 
+use crate::builtin::RunningServer;
+
+pub use line::CallLine;
 pub use registry::{ToolSet, ToolSetBuilder, ToolSetError};
 
 /// Arguments of a tool call: a JSON object, already parsed and repaired by `tool/args.rs`.
@@ -60,6 +64,8 @@ pub struct ToolContext {
     pub home: Option<PathBuf>,
     /// Which variables a child process gets.
     pub env: Arc<ChildEnv>,
+    /// The line to those who watch the call.
+    pub line: CallLine,
 }
 
 /// The environment of child processes: the parent's, less what must not leak.
@@ -80,6 +86,8 @@ pub struct ToolOutput {
     pub exit_code: Option<i32>,
     /// A file that this call changed, and how.
     pub change: Option<FileChange>,
+    /// A server that this call started.
+    pub server: Option<Box<RunningServer>>,
 }
 
 /// A file before and after a call, for the diff that a person sees.

@@ -17,7 +17,12 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn context(cwd: &Path) -> ToolContext {
-    ToolContext { cwd: cwd.to_owned(), home: Some(cwd.to_owned()), env: Arc::new(ChildEnv::default()) }
+    ToolContext {
+        cwd: cwd.to_owned(),
+        home: Some(cwd.to_owned()),
+        env: Arc::new(ChildEnv::default()),
+        line: Default::default(),
+    }
 }
 
 pub(crate) fn args(value: Value) -> Args {

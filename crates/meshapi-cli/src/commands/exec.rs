@@ -111,7 +111,7 @@ impl Job {
             OutputFormat::StreamJson => Detail::Stream,
         };
         let session_id = uuid::Uuid::new_v4().to_string();
-        let model = wired.agent.settings().model.clone();
+        let model = wired.agent.settings().get().model;
         let mut run = JsonRun::new(stdout(), detail, session_id, model, interrupt.clone());
         run.init(&Init {
             cwd: &self.cwd.to_string_lossy(),

@@ -80,9 +80,9 @@ fn mode(argument: &str, wired: &Wired) -> Outcome {
 
 fn model(argument: &str, wired: &mut Wired, config: &mut Config) -> Outcome {
     if argument.is_empty() {
-        return note(&format!("Current model: {}", wired.agent.settings().model));
+        return note(&format!("Current model: {}", wired.agent.settings().get().model));
     }
-    wired.agent.settings_mut().model = argument.to_owned();
+    wired.agent.settings().update(|settings| settings.model = argument.to_owned());
     config.overrides_mut().model = None;
     stored(config, "model", &json!(argument), &format!("Model set to {argument}"))
 }
@@ -90,14 +90,14 @@ fn model(argument: &str, wired: &mut Wired, config: &mut Config) -> Outcome {
 fn route(argument: &str, wired: &mut Wired, config: &mut Config) -> Outcome {
     let route = match argument {
         "" => {
-            let route = wired.agent.settings().route.as_deref().unwrap_or("default");
-            return note(&format!("Current route: {route}"));
+            let route = wired.agent.settings().get().route;
+            return note(&format!("Current route: {}", route.as_deref().unwrap_or("default")));
         }
         "default" => None,
         "cheapest" | "fastest" | "balanced" => Some(argument.to_owned()),
         _ => return bad("Unknown route. Try: balanced, cheapest, fastest, default"),
     };
-    wired.agent.settings_mut().route.clone_from(&route);
+    wired.agent.settings().update(|settings| settings.route.clone_from(&route));
     config.overrides_mut().route = None;
     stored(config, "route", &json!(route), &format!("Routing set to {argument}"))
 }

@@ -47,6 +47,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     running: Vec<Running>,
+    /// Servers of earlier runs that are ours again.
+    adopted: Vec<Adopted>,
     /// Ports given to servers that do not answer yet.
     promised: Vec<u16>,
 }
@@ -57,6 +59,13 @@ pub(super) struct Running {
     pub(super) server: RunningServer,
     pub(super) child: Child,
     pub(super) output: Output,
+}
+
+/// A server of an earlier run: a process that we did not start, known by its record.
+#[derive(Debug)]
+struct Adopted {
+    server: RunningServer,
+    record: ServerRecord,
 }
 
 /// A port that no other server gets until this is dropped.
@@ -77,7 +86,9 @@ impl Servers {
     /// The servers that run, oldest first.
     pub fn list(&self) -> Vec<RunningServer> {
         self.prune();
-        self.shared.state().running.iter().map(|running| running.server.clone()).collect()
+        let state = self.shared.state();
+        let adopted = state.adopted.iter().map(|adopted| adopted.server.clone());
+        adopted.chain(state.running.iter().map(|running| running.server.clone())).collect()
     }
 
     /// The last lines that a running server printed, at most `lines`; `None` when no server has this pid.
@@ -92,12 +103,32 @@ impl Servers {
 
     /// Forgets the servers that have ended, and gives them back.
     pub fn prune(&self) -> Vec<RunningServer> {
-        let gone: Vec<Running> =
-            self.shared.state().running.extract_if(.., |running| !running.child.is_running()).collect();
+        let mut state = self.shared.state();
+        let adopted = state.adopted.extract_if(.., |adopted| !adopted.record.is_alive());
+        let mut gone: Vec<RunningServer> = adopted.map(|adopted| adopted.server).collect();
+        let ended = state.running.extract_if(.., |running| !running.child.is_running());
+        gone.extend(ended.map(|running| running.server.clone()));
+        drop(state);
         if !gone.is_empty() {
             self.shared.write_down();
         }
-        gone.iter().map(|running| running.server.clone()).collect()
+        gone
+    }
+
+    /// Ends the server of this pid, if there is one. Says whether there was.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends it at once.
+    pub async fn kill(&self, pid: i32) -> bool {
+        let mut running: Vec<Running> =
+            self.shared.state().running.extract_if(.., |running| running.server.pid == pid).collect();
+        let adopted: Vec<Adopted> =
+            self.shared.state().adopted.extract_if(.., |adopted| adopted.server.pid == pid).collect();
+        let mut others: Vec<Tree> = adopted.iter().filter_map(Adopted::tree).collect();
+        let own = running.iter_mut().map(|running| &mut running.child.tree);
+        process::end_gently(own.chain(others.iter_mut()).collect()).await;
+        self.shared.write_down();
+        !running.is_empty() || !adopted.is_empty()
     }
 
     /// Ends all servers: each is asked to, and after a second made to. Returns how many there were.
@@ -106,9 +137,12 @@ impl Servers {
     /// Dropping the future ends them at once.
     pub async fn kill_all(&self) -> usize {
         let mut running = std::mem::take(&mut self.shared.state().running);
-        process::end_gently(running.iter_mut().map(|running| &mut running.child.tree).collect()).await;
+        let adopted = std::mem::take(&mut self.shared.state().adopted);
+        let mut others: Vec<Tree> = adopted.iter().filter_map(Adopted::tree).collect();
+        let own = running.iter_mut().map(|running| &mut running.child.tree);
+        process::end_gently(own.chain(others.iter_mut()).collect()).await;
         self.shared.write_down();
-        running.len()
+        running.len() + others.len()
     }
 
     /// Servers of earlier runs that are still there: the same process, and its run is over. Forgets those that are not.
@@ -137,6 +171,16 @@ impl Servers {
         process::end_gently(trees.iter_mut().collect()).await;
         self.forget_survivors(survivors);
         trees.len()
+    }
+
+    /// Makes servers of earlier runs ours again: listed, written down under this run and ended with it. Those that have
+    /// ended meanwhile, or whose pid means another process now, are left out. Returns how many there are.
+    pub fn adopt(&self, survivors: &[ServerRecord]) -> usize {
+        let alive: Vec<Adopted> = survivors.iter().filter_map(Adopted::of).collect();
+        let count = alive.len();
+        self.shared.state().adopted.extend(alive);
+        self.shared.write_down_without(survivors);
+        count
     }
 
     /// Leaves servers of earlier runs alone and forgets them.
@@ -170,6 +214,28 @@ impl Servers {
     }
 }
 
+impl Adopted {
+    /// The server behind a record, while it is still the same process.
+    fn of(record: &ServerRecord) -> Option<Adopted> {
+        let port = record.port.filter(|_| record.is_alive())?;
+        let server = RunningServer {
+            pid: record.pid,
+            port,
+            command: record.cmd.clone().unwrap_or_default(),
+            cwd: PathBuf::new(),
+            url: record.url.clone().unwrap_or_else(|| format!("http://localhost:{port}")),
+            ready_after: Duration::ZERO,
+            preview: Vec::new(),
+        };
+        Some(Adopted { server, record: record.clone() })
+    }
+
+    fn tree(&self) -> Option<Tree> {
+        let started = process::started_at(self.record.pid).filter(|_| self.record.is_alive())?;
+        Some(Tree::around(Identity { pid: self.record.pid, started }))
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // Rows are pushed and taken whole, so a panic elsewhere leaves nothing half done.
@@ -188,17 +254,17 @@ impl Shared {
         let is_ours = |record: &ServerRecord| (record.owner, record.owner_started) == (owner, owner_started);
         let mut records = file.read();
         records.retain(|record| !is_ours(record) && !forgotten.contains(record) && record.is_alive());
-        records.extend(self.state().running.iter().map(|running| {
-            let server = &running.server;
-            ServerRecord {
-                pid: server.pid,
-                port: Some(server.port),
-                cmd: Some(server.command.clone()),
-                url: Some(server.url.clone()),
-                started: process::started_at(server.pid),
-                owner,
-                owner_started,
-            }
+        let state = self.state();
+        let adopted = state.adopted.iter().map(|adopted| &adopted.server);
+        let servers = adopted.chain(state.running.iter().map(|running| &running.server));
+        records.extend(servers.map(|server| ServerRecord {
+            pid: server.pid,
+            port: Some(server.port),
+            cmd: Some(server.command.clone()),
+            url: Some(server.url.clone()),
+            started: process::started_at(server.pid),
+            owner,
+            owner_started,
         }));
         file.write(&records);
     }
@@ -207,7 +273,12 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::take(&mut state.running).is_empty() {
+        let adopted = std::mem::take(&mut state.adopted);
+        let had_adopted = !adopted.is_empty();
+        for mut tree in adopted.iter().filter_map(Adopted::tree) {
+            tree.ask_to_end();
+        }
+        if !std::mem::take(&mut state.running).is_empty() || had_adopted {
             self.write_down();
         }
     }
