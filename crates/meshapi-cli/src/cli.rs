@@ -32,6 +32,10 @@ pub struct Cli {
 pub enum Command {
     /// Show a whole turn offline: no key, no network, no questions
     Demo(Demo),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
 }
 
 /// `meshapi demo`.
@@ -40,6 +44,14 @@ pub struct Demo {
     /// Do not pause for reading
     #[arg(long)]
     pub fast: bool,
+}
+
+/// `meshapi completions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Completions {
+    /// Whose script
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// What makes a run headless, and how it talks.

@@ -31,6 +31,8 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
     match &cli.command {
         None => commands::exec::run(cli, env, theme),
         Some(Command::Demo(demo)) => commands::demo::run(*demo, theme),
+        Some(Command::Completions(wanted)) => commands::completions::run(*wanted),
+        Some(Command::Man) => commands::man::run(),
     }
 }
 
