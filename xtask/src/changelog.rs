@@ -52,6 +52,11 @@ pub(crate) fn notes<'a>(text: &'a str, version: &str) -> Result<&'a str> {
     Ok(section.body)
 }
 
+/// The day that stands beside a version.
+pub(crate) fn date<'a>(text: &'a str, version: &str) -> Option<&'a str> {
+    sections(text).into_iter().find(|section| section.version == version)?.date
+}
+
 fn is_date(text: &str) -> bool {
     text.len() == 10
         && text

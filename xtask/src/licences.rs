@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::metadata::{Kind, Metadata, Platforms};
+use crate::metadata::{Kind, Metadata, Package, Platforms};
 use crate::spdx::{self, Verdict};
 
 /// Licences that we take, alphabetically. The same list stands in deny.toml.
@@ -27,18 +27,23 @@ const ALLOWED: [&str; 13] = [
 pub(crate) fn run(root: &Path) -> Result<()> {
     let metadata = Metadata::read(root, Platforms::Host)?;
     let closure = metadata.closure(metadata.members(), &[Kind::Normal, Kind::Build]);
-    let faults: Vec<String> = closure
-        .iter()
-        .filter_map(|package| {
-            let why = fault(package.license.as_deref())?;
-            Some(format!("{} {}: {why}", package.name, package.version))
-        })
-        .collect();
+    let faults = faults(&closure);
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
     println!("licences: {} crates, all allowed", closure.len());
     Ok(())
+}
+
+/// What is not allowed, a crate a line.
+pub(crate) fn faults(packages: &[&Package]) -> Vec<String> {
+    packages
+        .iter()
+        .filter_map(|package| {
+            let why = fault(package.license.as_deref())?;
+            Some(format!("{} {}: {why}", package.name, package.version))
+        })
+        .collect()
 }
 
 fn fault(expression: Option<&str>) -> Option<String> {

@@ -8,13 +8,13 @@
 mod bench;
 mod changelog;
 mod check;
-mod dist;
 mod figures;
 mod layers;
 mod licences;
 mod metadata;
 mod msrv;
 mod release;
+mod screens;
 mod source;
 mod spdx;
 
@@ -30,8 +30,10 @@ cargo xtask COMMAND
   msrv       declared Rust versions against what the dependencies ask for
   figures    lengths of files and functions, and the share of docs; only a report
   bench      our own micro-benchmarks, and their ratios to a floor of the same run
-  release [--dry-run]
-             version and changelog, then the archive with checksums in target/dist
+  release --version X.Y.Z [--dry-run | --ship-it]
+             checks, tests, packages and the archive, until it is ready to ship, in target/release-dist;
+             --dry-run says every finding and changes nothing; --ship-it is for a person at a terminal
+  screens    draws the pictures in docs/screens anew, from real runs
 ";
 
 fn main() -> ExitCode {
@@ -44,8 +46,10 @@ fn main() -> ExitCode {
         ["msrv"] => msrv::run(&root()),
         ["figures"] => figures::run(&root()),
         ["bench"] => bench::run(&root()),
-        ["release"] => release::run(&root(), release::Mode::Build),
-        ["release", "--dry-run"] => release::run(&root(), release::Mode::DryRun),
+        ["release", ref rest @ ..] => {
+            release::Request::parse(rest).and_then(|request| release::run(&root(), &request))
+        }
+        ["screens"] => screens::run(&root()),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

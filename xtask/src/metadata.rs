@@ -18,6 +18,14 @@ pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// The registry it comes from; none for a package by path.
+    pub(crate) source: Option<String>,
+    /// It may go to a registry.
+    pub(crate) is_publishable: bool,
+    pub(crate) description: Option<String>,
+    pub(crate) repository: Option<String>,
+    /// File name of the readme, below the folder.
+    pub(crate) readme: Option<String>,
     /// The SPDX expression of the manifest.
     pub(crate) license: Option<String>,
     /// The declared `rust-version`.
@@ -27,6 +35,8 @@ pub(crate) struct Package {
     pub(crate) is_member: bool,
     /// Dependencies on packages by path, as declared.
     pub(crate) path_dependencies: Vec<(String, Kind)>,
+    /// The versions that it asks of packages by path, such as `^0.1.0`; `*` where it names none.
+    pub(crate) path_requirements: Vec<(String, String, Kind)>,
     /// Resolved dependencies: package ids.
     pub(crate) resolved: Vec<(String, Kind)>,
 }
@@ -49,8 +59,12 @@ pub(crate) enum Platforms {
 impl Metadata {
     /// Asks cargo.
     pub(crate) fn read(root: &Path, platforms: Platforms) -> Result<Metadata> {
-        let mut command = cargo(root);
-        command.args(["metadata", "--format-version", "1", "--locked"]);
+        Metadata::ask(cargo(root).arg("--locked"), platforms)
+    }
+
+    /// Asks a cargo command that is ready but for the subcommand.
+    pub(crate) fn ask(command: &mut Command, platforms: Platforms) -> Result<Metadata> {
+        command.args(["metadata", "--format-version", "1"]);
         if platforms == Platforms::Host {
             command.args(["--filter-platform", &host()?]);
         }
@@ -61,7 +75,7 @@ impl Metadata {
         Metadata::from_json(&serde_json::from_slice(&output.stdout)?)
     }
 
-    fn from_json(json: &Value) -> Result<Metadata> {
+    pub(crate) fn from_json(json: &Value) -> Result<Metadata> {
         let members: BTreeSet<&str> = list(&json["workspace_members"]).filter_map(Value::as_str).collect();
         let mut resolved: BTreeMap<&str, Vec<(String, Kind)>> =
             list(&json["resolve"]["nodes"]).map(|node| (text(&node["id"]), edges(node))).collect();
@@ -72,6 +86,14 @@ impl Metadata {
                     id: id.to_owned(),
                     name: text(&package["name"]).to_owned(),
                     version: text(&package["version"]).to_owned(),
+                    source: package["source"].as_str().map(str::to_owned),
+                    // `publish = false` is an empty list of registries.
+                    is_publishable: package["publish"]
+                        .as_array()
+                        .is_none_or(|registries| !registries.is_empty()),
+                    description: package["description"].as_str().map(str::to_owned),
+                    repository: package["repository"].as_str().map(str::to_owned),
+                    readme: package["readme"].as_str().map(str::to_owned),
                     license: package["license"].as_str().map(str::to_owned),
                     rust_version: package["rust_version"].as_str().map(str::to_owned),
                     folder: Path::new(text(&package["manifest_path"]))
@@ -81,6 +103,13 @@ impl Metadata {
                     path_dependencies: list(&package["dependencies"])
                         .filter(|dependency| dependency["path"].is_string())
                         .map(|dependency| (text(&dependency["name"]).to_owned(), kind(&dependency["kind"])))
+                        .collect(),
+                    path_requirements: list(&package["dependencies"])
+                        .filter(|dependency| dependency["path"].is_string())
+                        .map(|dependency| {
+                            let (name, wanted) = (text(&dependency["name"]), text(&dependency["req"]));
+                            (name.to_owned(), wanted.to_owned(), kind(&dependency["kind"]))
+                        })
                         .collect(),
                     resolved: resolved.remove(id).unwrap_or_default(),
                 }
