@@ -17,6 +17,7 @@ pub mod commands;
 pub mod config;
 pub mod exit;
 pub mod log;
+pub mod repl;
 pub mod secret;
 pub mod sys;
 pub mod ui;

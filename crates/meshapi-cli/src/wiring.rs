@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use mesh_agent::{
     Agent, AgentParts, GatewayModel, GatewayPrices, Model, Prices, Settings, SharedMode, ToolContext,
-    builtin::{self, Servers},
+    builtin::{self, Asker, Servers},
     prompt::system_prompt,
     tool::ChildEnv,
 };
@@ -54,7 +54,8 @@ impl Gateway {
     }
 }
 
-/// Puts an agent together that works in `cwd` and talks to the gateway of the settings.
+/// Puts an agent together that works in `cwd` and talks to the gateway of the settings. Without somebody who can be asked
+/// it is headless.
 ///
 /// # Errors
 /// The built-in tools do not make a set, which is a fault of this program.
@@ -64,9 +65,10 @@ pub fn wire(
     cwd: &Path,
     home: Option<&Path>,
     mode: PermissionMode,
-    headless: bool,
+    asker: Option<Arc<dyn Asker>>,
 ) -> Result<Wired, Failure> {
-    wire_to(Gateway::of(config, key, headless), config, cwd, home, mode, headless)
+    let headless = asker.is_none();
+    wire_to(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker)
 }
 
 /// The same for any gateway.
@@ -80,10 +82,11 @@ pub fn wire_to(
     home: Option<&Path>,
     mode: PermissionMode,
     headless: bool,
+    asker: Option<Arc<dyn Asker>>,
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
-    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), None);
+    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), asker);
     let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();

@@ -81,7 +81,7 @@ fn start(input: &Value, cwd: &Path, home: &Path, model: Arc<dyn Model>) -> Resul
     let key = config.key().map(|found| found.key.clone()).ok_or("no key")?;
     let client = MeshClient::builder(config.base_url().clone(), key).build();
     let gateway = Gateway { client, model, prices: None };
-    let wired = wiring::wire_to(gateway, &config, cwd, Some(home), cli.settings.mode, false);
+    let wired = wiring::wire_to(gateway, &config, cwd, Some(home), cli.settings.mode, false, None);
     Ok((wired.map_err(|failure| failure.message)?, config))
 }
 

@@ -1,7 +1,7 @@
 //! The headless run: prompts in, text or events out, an exit code at the end.
 
 use std::{
-    io::{BufRead, BufReader, IsTerminal, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
+    io::{BufRead, BufReader, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
     path::PathBuf,
     time::Duration,
 };
@@ -15,10 +15,12 @@ use crate::{
     commands::{self, slash},
     config::{Config, Environment, key::KeySource},
     exit::{Exit, Failure},
+    repl::Session,
     sys::StopSignals,
     ui::{
         json::Init,
         line::{Line, Style},
+        live::terminal,
         run_json::{Detail, JsonRun},
         run_text::TextRun,
         theme::Theme,
@@ -39,15 +41,14 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
         return Err(Failure::new(Exit::Usage, "usage", "the prompt is empty").hint("write it after -p"));
     }
     let config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
-    let key = commands::key(&config)?.clone();
-    if prompts == Prompts::Lines && stdin().is_terminal() {
-        let failure = Failure::new(Exit::Usage, "usage", "there is no interactive prompt yet");
-        return Err(failure.hint("run meshapi -p \"PROMPT\", or pipe prompts in, one a line"));
+    if prompts == Prompts::Lines && terminal::is_terminal() {
+        return Session::new(config, env, cli.settings.mode, theme)?.run();
     }
+    let key = commands::key(&config)?.clone();
     let cwd = std::env::current_dir().map_err(|error| {
         Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
     })?;
-    let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, true)?;
+    let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
     let format = cli.headless.output_format;
     let job = Job { format, partial: cli.headless.include_partial_messages, cwd, theme, config };
     commands::runtime()?.block_on(async move {

@@ -33,6 +33,11 @@ const COMMANDS: [(&str, &str, &str); 8] = [
     ("system", "[TEXT]", "show or set the base prompt of this session"),
 ];
 
+/// Names of the commands, and what they do.
+pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COMMANDS.iter().map(|(name, _, what)| (*name, *what))
+}
+
 /// Runs one command line, which begins with `/`.
 pub fn run(line: &str, wired: &mut Wired, config: &mut Config) -> Outcome {
     let line = line.trim_start_matches('/');

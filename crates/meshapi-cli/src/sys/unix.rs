@@ -101,6 +101,11 @@ impl StopSignals {
     }
 }
 
+/// Stops the whole program as Ctrl+Z does; returns when it goes on.
+pub fn suspend() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+}
+
 /// Permission bits of a file or folder, for tests and `meshapi doctor`.
 ///
 /// # Errors

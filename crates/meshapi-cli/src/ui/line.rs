@@ -42,6 +42,16 @@ impl Span {
         Span { style, text: text::one_line(text).into_owned() }
     }
 
+    /// The same look with another text, which is part of a span's clean text.
+    pub(crate) fn with_text(&self, text: &str) -> Span {
+        Span { text: text.to_owned(), ..self.clone() }
+    }
+
+    /// Whether only the text differs.
+    pub(crate) fn looks_like(&self, other: &Span) -> bool {
+        self.style == other.style
+    }
+
     /// What the span means.
     pub fn style(&self) -> Style {
         self.style
@@ -68,6 +78,11 @@ impl Line {
     /// A line in one style.
     pub fn of(style: Style, text: &str) -> Line {
         Line::blank().with(style, text)
+    }
+
+    /// A line of these spans.
+    pub fn from_spans(spans: Vec<Span>) -> Line {
+        Line { spans }
     }
 
     /// The same line with one more span.

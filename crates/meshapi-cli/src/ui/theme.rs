@@ -1,6 +1,6 @@
 //! Colours: the palette of seed 17.3, and when there are none.
 
-use crate::ui::line::{Line, Style};
+use crate::ui::line::{Line, Span, Style};
 
 /// What is behind the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,9 +82,14 @@ impl Theme {
     pub fn paint(self, line: &Line) -> String {
         let mut painted = String::new();
         for span in line.spans() {
-            self.paint_text(&mut painted, span.style(), span.text());
+            self.paint_span(&mut painted, span);
         }
         painted
+    }
+
+    /// Appends a span as terminal text.
+    pub fn paint_span(self, out: &mut String, span: &Span) {
+        self.paint_text(out, span.style(), span.text());
     }
 
     /// Appends clean `text` in `style`. For text that streams; whole lines go through [`Theme::paint`].
@@ -102,6 +107,12 @@ impl Theme {
     }
 
     /// Parameters of the SGR sequence; empty when nothing is to be done.
+    /// The brand colour, for those who paint by themselves: red, green, blue.
+    pub fn brand(self) -> (u8, u8, u8) {
+        let Rgb(red, green, blue) = if self.background == Background::Dark { BRAND.0 } else { BRAND.1 };
+        (red, green, blue)
+    }
+
     fn codes(self, style: Style) -> String {
         if self.depth == Depth::None {
             return String::new();

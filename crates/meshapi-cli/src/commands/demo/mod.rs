@@ -82,7 +82,7 @@ async fn play(demo: Demo, theme: Theme, folder: PathBuf) -> Result<Exit, Failure
     let config = Config::load(&home, &env, overrides)?;
     let key = "rsk_demo_key_without_value".parse();
     let key = key.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
-    let mut wired = wiring::wire(&config, &key, &work, Some(&home), PermissionMode::Auto, true)?;
+    let mut wired = wiring::wire(&config, &key, &work, Some(&home), PermissionMode::Auto, None)?;
     let interrupt = Interrupt::default();
     let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
     let mut screen = TextRun::new(stdout(), stderr(), theme, interrupt.clone());

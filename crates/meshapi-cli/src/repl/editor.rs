@@ -1,0 +1,201 @@
+//! The line at the prompt: reedline with our keys, our history and the row below it.
+
+use std::{borrow::Cow, path::Path};
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use mesh_agent::{SharedMode, builtin::Servers};
+use reedline::{
+    Color, ColumnarMenu, EditCommand, EditMode, Emacs, Hinter, History, MenuBuilder, Prompt, PromptEditMode,
+    PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu, ReedlineRawEvent,
+    Signal, default_emacs_keybindings,
+};
+
+use crate::{
+    config::Folder,
+    repl::{complete::Commands, history::PromptHistory},
+    sys,
+    ui::{
+        line::{Line, Style},
+        live::terminal,
+        text,
+        theme::Theme,
+        toolbar,
+    },
+};
+
+/// What a person did at the prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// They entered this.
+    Text(String),
+    /// They want to leave.
+    Leave,
+}
+
+/// The editor of a session.
+pub struct Editor {
+    line: Reedline,
+    theme: Theme,
+    /// Nothing was typed when Ctrl+C came last.
+    cleared: bool,
+}
+
+impl Editor {
+    /// An editor whose history lies in `folder` and whose last row shows mode and servers.
+    pub fn new(folder: Folder, cwd: &Path, theme: Theme, mode: SharedMode, servers: Servers) -> Editor {
+        let mut keys = default_emacs_keybindings();
+        let newline = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
+        keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, newline());
+        keys.add_binding(KeyModifiers::SHIFT, KeyCode::Enter, newline());
+        keys.add_binding(KeyModifiers::CONTROL, KeyCode::Char('j'), newline());
+        let complete = ReedlineEvent::Menu(MENU.to_owned());
+        keys.add_binding(
+            KeyModifiers::NONE,
+            KeyCode::Tab,
+            ReedlineEvent::UntilFound(vec![complete, ReedlineEvent::MenuNext]),
+        );
+        let menu = ColumnarMenu::default().with_name(MENU).with_columns(1);
+        let line = Reedline::create()
+            .use_bracketed_paste(true)
+            .with_ansi_colors(theme.is_coloured())
+            .with_edit_mode(Box::new(Keys { emacs: Emacs::new(keys), mode: mode.clone() }))
+            .with_hinter(Box::new(Below { theme, mode, servers }))
+            .with_completer(Box::new(Commands::new(cwd)))
+            .with_quick_completions(true)
+            .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)));
+        let line = match PromptHistory::load(folder) {
+            Ok(history) => line.with_history(Box::new(history) as Box<dyn History>),
+            Err(_) => line,
+        };
+        Editor { line, theme, cleared: false }
+    }
+
+    /// Waits for a line; `draft` stands there already.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn read(&mut self, draft: &str) -> std::io::Result<Read> {
+        if !draft.is_empty() {
+            self.line.run_edit_commands(&[EditCommand::InsertString(draft.to_owned())]);
+        }
+        loop {
+            let before = self.line.read_line(&Sign { theme: self.theme })?;
+            match before {
+                Signal::Success(text) => return Ok(Read::Text(text)),
+                Signal::CtrlD => return Ok(Read::Leave),
+                // reedline has emptied the line: a second one on the empty line leaves.
+                Signal::CtrlC if self.cleared || self.line.current_buffer_contents().is_empty() => {
+                    return Ok(Read::Leave);
+                }
+                Signal::CtrlC => self.cleared = true,
+                _ => {}
+            }
+        }
+    }
+}
+
+const MENU: &str = "commands";
+
+/// Our keys before reedline's own: the mode, and the pause of the whole program.
+struct Keys {
+    emacs: Emacs,
+    mode: SharedMode,
+}
+
+impl EditMode for Keys {
+    fn parse_event(&mut self, event: ReedlineRawEvent) -> ReedlineEvent {
+        let event = Event::from(event);
+        if let Event::Key(KeyEvent { code, modifiers, .. }) = &event {
+            match code {
+                KeyCode::BackTab => {
+                    self.mode.set(self.mode.get().next());
+                    return ReedlineEvent::Repaint;
+                }
+                KeyCode::Char('z') if modifiers.contains(KeyModifiers::CONTROL) => {
+                    let _ = crossterm::terminal::disable_raw_mode();
+                    sys::suspend();
+                    let _ = crossterm::terminal::enable_raw_mode();
+                    return ReedlineEvent::Repaint;
+                }
+                _ => {}
+            }
+        }
+        match ReedlineRawEvent::try_from(event) {
+            Ok(event) => self.emacs.parse_event(event),
+            Err(()) => ReedlineEvent::None,
+        }
+    }
+
+    fn edit_mode(&self) -> PromptEditMode {
+        self.emacs.edit_mode()
+    }
+}
+
+/// The rows below the line: the servers that run, and the mode. reedline paints a hint behind the buffer, so they follow it
+/// wherever it goes and vanish with it.
+struct Below {
+    theme: Theme,
+    mode: SharedMode,
+    servers: Servers,
+}
+
+impl Hinter for Below {
+    fn handle(&mut self, _: &str, _: usize, _: &dyn History, _: bool, _: &str) -> String {
+        let columns = terminal::size().columns;
+        let mut rows = String::new();
+        let servers: Vec<String> = self.servers.list().into_iter().map(|server| server.url).collect();
+        if !servers.is_empty() {
+            let text = format!("  serving {}", servers.join("  "));
+            let row = Line::of(Style::Good, &text::clip_width(&text, columns));
+            rows.push_str(&format!("\n{}", self.theme.paint(&row)));
+        }
+        // The last cell stays free: a full row would wrap.
+        let row = toolbar::row(self.mode.get(), columns);
+        rows.push_str(&format!("\n{}", self.theme.paint(&row)));
+        rows
+    }
+
+    fn complete_hint(&self) -> String {
+        String::new()
+    }
+
+    fn next_hint_token(&self) -> String {
+        String::new()
+    }
+}
+
+/// The sign before the line.
+struct Sign {
+    theme: Theme,
+}
+
+impl Prompt for Sign {
+    fn render_prompt_left(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    fn render_prompt_right(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
+        Cow::Borrowed("› ")
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
+        Cow::Borrowed("  ")
+    }
+
+    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
+        let failing = match search.status {
+            PromptHistorySearchStatus::Passing => "",
+            PromptHistorySearchStatus::Failing => "nothing has ",
+        };
+        Cow::Owned(format!("({failing}search: {}) ", text::one_line(&search.term)))
+    }
+
+    fn get_indicator_color(&self) -> Color {
+        let (red, green, blue) = self.theme.brand();
+        Color::Rgb(red, green, blue)
+    }
+}

@@ -1,0 +1,154 @@
+//! The interactive program: read, run a turn, show, repeat.
+
+pub mod banner;
+pub mod complete;
+pub mod editor;
+pub mod history;
+pub mod slash;
+pub mod turn;
+
+use std::{collections::VecDeque, path::PathBuf};
+
+use mesh_agent::{Interrupt, builtin::Asker};
+use mesh_client::wire::Content;
+
+use crate::{
+    config::{Config, Environment},
+    exit::{Exit, Failure},
+    repl::{
+        editor::{Editor, Read},
+        slash::LiveControls,
+        turn::{TurnOutcome, TurnParts},
+    },
+    ui::{
+        line::{Line, Style},
+        live::{Screen, terminal},
+        theme::Theme,
+    },
+    wiring::{self, Wired},
+};
+
+/// An interactive session.
+pub struct Session {
+    wired: Wired,
+    config: Config,
+    theme: Theme,
+    cwd: PathBuf,
+    screen: Screen,
+    interrupt: Interrupt,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    /// Puts a session together. Nothing is asked and nothing is sent yet.
+    ///
+    /// # Errors
+    /// The working directory cannot be used, or there is no key.
+    pub fn new(
+        config: Config,
+        env: &Environment,
+        mode: mesh_safety::PermissionMode,
+        theme: Theme,
+    ) -> Result<Session, Failure> {
+        let key = crate::commands::key(&config)?.clone();
+        let cwd = std::env::current_dir().map_err(|error| {
+            Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
+        })?;
+        let interrupt = Interrupt::default();
+        let screen = Screen::new(theme, interrupt.clone());
+        let asker: std::sync::Arc<dyn Asker> = std::sync::Arc::new(screen.clone());
+        let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
+        let runtime = crate::commands::runtime()?;
+        Ok(Session { wired, config, theme, cwd, screen, interrupt, runtime })
+    }
+
+    /// Runs the session to its end.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn run(mut self) -> Result<Exit, Failure> {
+        let settings = self.wired.agent.settings().get();
+        let columns = terminal::size().columns;
+        self.print(&banner::banner(&self.cwd, self.config.folder(), &settings, columns));
+        let mode = self.wired.agent.mode().clone();
+        let servers = self.wired.servers.clone();
+        let folder = self.config.folder().clone();
+        let mut editor = Editor::new(folder, &self.cwd, self.theme, mode, servers);
+        let mut queue: VecDeque<String> = VecDeque::new();
+        let mut draft = String::new();
+        loop {
+            let text = match queue.pop_front() {
+                Some(message) => {
+                    self.print(&[
+                        banner::rule(&self.cwd, terminal::size().columns),
+                        banner::entered(&message),
+                    ]);
+                    message
+                }
+                None => {
+                    self.print(&[banner::rule(&self.cwd, terminal::size().columns)]);
+                    match editor.read(&std::mem::take(&mut draft)) {
+                        Ok(Read::Text(text)) => text,
+                        Ok(Read::Leave) => {
+                            self.print(&[Line::blank(), Line::of(Style::Dim, "bye")]);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+            };
+            if text.trim().is_empty() {
+                continue;
+            }
+            if text.starts_with('/') {
+                let outcome = crate::commands::slash::run(&text, &mut self.wired, &mut self.config);
+                self.print(&outcome.lines);
+                if outcome.leave {
+                    break;
+                }
+                continue;
+            }
+            self.print(&[Line::blank()]);
+            let waiting = std::mem::take(&mut queue);
+            let outcome = self.turn(text, waiting)?;
+            queue = outcome.queue;
+            draft = outcome.draft;
+            if let Err(error) = outcome.report {
+                self.print(&Failure::from(error).lines());
+            }
+            if self.screen.is_gone() {
+                break;
+            }
+        }
+        let servers = self.wired.servers.clone();
+        self.runtime.block_on(servers.kill_all());
+        Ok(Exit::Ok)
+    }
+
+    fn turn(&mut self, text: String, queue: VecDeque<String>) -> Result<TurnOutcome, Failure> {
+        self.interrupt.clear();
+        let Wired { agent, servers, .. } = &mut self.wired;
+        let controls = LiveControls {
+            settings: agent.settings().clone(),
+            mode: agent.mode().clone(),
+            config: &mut self.config,
+        };
+        let parts = TurnParts {
+            agent,
+            content: Content::Text(text),
+            screen: &self.screen,
+            controls,
+            servers,
+            interrupt: &self.interrupt,
+            queue,
+            draft: String::new(),
+        };
+        Ok(self.runtime.block_on(turn::run(parts))?)
+    }
+
+    fn print(&self, lines: &[Line]) {
+        let text: String = lines.iter().map(|line| format!("{}\n", self.theme.paint(line))).collect();
+        // A terminal that is gone ends the loop at its next read.
+        let _ = terminal::write(&text);
+    }
+}

@@ -1,0 +1,81 @@
+//! Keys of the terminal while a turn runs: one thread reads them, so that nothing else has to wait for them.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crossterm::event::{self, Event};
+use tokio::sync::mpsc;
+
+/// How long the thread waits for a key before it looks whether it should end: what the prompt waits at most after a turn.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Reads the terminal until it is dropped. Nobody else may read it meanwhile.
+#[derive(Debug)]
+pub struct Keys {
+    receiver: mpsc::UnboundedReceiver<io::Result<Event>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keys {
+    /// Begins to read.
+    pub fn read() -> Keys {
+        // A person cannot type faster than we take; a paste comes as one event.
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let event = match event::poll(LOOK_EVERY) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read(),
+                    Err(error) => Err(error),
+                };
+                let is_end = event.is_err();
+                if sender.send(event).is_err() || is_end {
+                    return;
+                }
+            }
+        });
+        Keys { receiver, stop, thread: Some(thread) }
+    }
+
+    /// The next key; an error when the terminal is gone, and then nothing.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Option<io::Result<Event>> {
+        self.receiver.recv().await
+    }
+
+    /// Ends the reading and returns what was typed and not yet taken.
+    pub fn stop(mut self) -> Vec<Event> {
+        self.join();
+        let mut rest = Vec::new();
+        while let Ok(Ok(event)) = self.receiver.try_recv() {
+            rest.push(event);
+        }
+        rest
+    }
+
+    fn join(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself; a panic in it has nothing for us.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.join();
+    }
+}

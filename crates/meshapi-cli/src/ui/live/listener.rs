@@ -1,0 +1,151 @@
+//! Events of a turn to what stands on the screen.
+
+use std::time::Instant;
+
+use mesh_agent::{
+    CallOutcome, Event, Listener, ToolOutput, TurnEnd, TurnReport, builtin::RunningServer, plan::Step,
+};
+use serde_json::Value;
+
+use super::{Screen, state::Phase};
+use crate::ui::{
+    diff,
+    line::{Line, Style},
+    run_text::end_lines,
+    status::{self, Status},
+    text,
+    tool::{self, ToolResult},
+};
+
+/// Shows a turn on the screen as it happens.
+#[derive(Clone, Debug)]
+pub struct ScreenListener {
+    screen: Screen,
+}
+
+impl ScreenListener {
+    /// Shows turns on this screen.
+    pub fn new(screen: Screen) -> ScreenListener {
+        ScreenListener { screen }
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.screen.with(|state| state.set_phase(phase, Instant::now()));
+    }
+}
+
+impl Listener for ScreenListener {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::HopStarted { .. } => self.phase(Phase::Waiting),
+            Event::Text(piece) => self.screen.with(|state| {
+                state.text(piece);
+                if *state.phase() == Phase::Waiting {
+                    state.set_phase(Phase::Answering, Instant::now());
+                }
+            }),
+            Event::Reasoning(_) => {}
+            Event::ToolArguments { name, chars } => {
+                self.phase(Phase::Preparing { tool: text::one_line(name).into_owned(), chars });
+            }
+            Event::Retry { attempt, of, wait, error, text_shown } => {
+                let again = if text_shown { "; the answer starts again" } else { "" };
+                let seconds = wait.as_secs_f64();
+                let text = format!("retrying in {seconds:.1}s (attempt {attempt}/{of}){again}: {error}");
+                self.screen.say([Line::of(Style::Warn, &text)]);
+                self.phase(Phase::Retrying { at: Instant::now() + wait, attempt, of });
+            }
+            Event::WholeRequest { error, text_shown } => {
+                let again = if text_shown { "; the answer starts again" } else { "" };
+                let text = format!("asking once more without streaming{again}: {error}");
+                self.screen.say([Line::of(Style::Warn, &text)]);
+                self.phase(Phase::Waiting);
+            }
+            Event::HopEnded { .. } => self.screen.with(super::state::State::end_text),
+            Event::CallStarted { name, summary, args, .. } => {
+                let mut lines = vec![tool::header(summary)];
+                if let ("run_bash" | "start_server", Some(command)) =
+                    (name, args.get("command").and_then(Value::as_str))
+                {
+                    lines.extend(tool::command(command));
+                }
+                self.screen.say(lines);
+                self.phase(Phase::Running { tool: text::one_line(name).into_owned(), note: String::new() });
+            }
+            Event::CallStopped { summary, reason } => {
+                self.screen.say([tool::header(summary), tool::denied(reason)]);
+            }
+            Event::CallEnded { name, output, outcome, plan, .. } => {
+                self.screen.say(call_lines(name, output, outcome, plan));
+            }
+            Event::TurnEnded(report) => self.screen.say(turn_lines(report)),
+        }
+    }
+}
+
+/// What is shown of a call that came to its end.
+fn call_lines(name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Option<&[Step]>) -> Vec<Line> {
+    match (outcome, plan) {
+        // Event::CallStopped has said it.
+        (CallOutcome::Denied | CallOutcome::Refused, _) => Vec::new(),
+        (_, Some(steps)) if !output.is_error => tool::plan(steps),
+        _ => {
+            let change = output.change.as_ref();
+            let mut lines = change.map_or_else(Vec::new, |c| diff::change(c.before.as_deref(), &c.after));
+            let ToolOutput { text, is_error, exit_code, server, .. } = output;
+            match server {
+                Some(server) => lines.extend(server_panel(server)),
+                None => {
+                    let result = ToolResult { tool: name, text, is_error: *is_error, exit_code: *exit_code };
+                    lines.extend(tool::result(&result));
+                }
+            }
+            lines
+        }
+    }
+}
+
+/// The panel of a server that answers. Seed 13.6.
+fn server_panel(server: &RunningServer) -> Vec<Line> {
+    let seconds = server.ready_after.as_secs_f64();
+    let width = text::width(&server.url).max(24) + 2;
+    let bar = |left: &str, title: &str, right: &str| {
+        let fill = "─".repeat((width + 2).saturating_sub(text::width(title)));
+        Line::of(Style::Good, &format!("  {left}{title}{fill}{right}"))
+    };
+    let row = |style, text: &str| {
+        let fill = " ".repeat(width.saturating_sub(text::width(text)));
+        Line::of(Style::Good, "  │ ").with(style, text).with(Style::Good, &format!("{fill} │"))
+    };
+    let mut lines = vec![
+        Line::of(Style::Good, &format!("  ✓ ready in {seconds:.1}s")),
+        bar("╭", "─ 🌐 ready ", "╮"),
+        row(Style::Bold, &server.url),
+        row(Style::Dim, &format!("pid {}", server.pid)),
+        bar("╰", "", "╯"),
+    ];
+    if !server.preview.is_empty() {
+        lines.push(Line::of(Style::Dim, "  ── server output ──"));
+        let text = text::sanitize_output(&server.preview.join("\n"));
+        lines.extend(tool::body(text.trim_end(), Style::Dim, "  "));
+    }
+    lines
+}
+
+/// The end of a turn: what was unusual about it, a rule, what it cost.
+fn turn_lines(report: &TurnReport) -> Vec<Line> {
+    let mut lines = end_lines(&report.end);
+    if let (TurnEnd::Interrupted { .. }, Some(last)) = (&report.end, lines.last_mut()) {
+        *last = Line::of(Style::Warn, &format!("{}, returning to prompt", last.plain()));
+    }
+    lines.push(Line::blank());
+    lines.push(status::line(&Status {
+        model: &report.model,
+        prompt_tokens: report.prompt_tokens,
+        completion_tokens: report.completion_tokens,
+        cost: report.turn_cost.total(),
+        session_cost: report.session_cost.total(),
+        answering: report.model_time,
+    }));
+    lines
+}

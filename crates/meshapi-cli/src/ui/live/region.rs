@@ -1,0 +1,241 @@
+//! The rows at the bottom that change while a turn runs. Pure: rows in, bytes for the terminal out.
+//!
+//! What is finished is committed: it scrolls up above the region and is never touched again. Of the region itself only the
+//! cells that changed are written: rows are compared with those of the last frame, from the first cell that differs on.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthChar;
+
+use crate::ui::{
+    line::{Line, Span},
+    theme::Theme,
+    wrap,
+};
+
+/// Size of the terminal in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Cells of a row, at least 1.
+    pub columns: usize,
+    /// Rows of the screen, at least 1.
+    pub rows: usize,
+}
+
+/// What the region should show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// The rows, none wider than the screen.
+    pub rows: Vec<Line>,
+    /// Where the cursor stands: row and cell within the frame.
+    pub cursor: (usize, usize),
+}
+
+/// The region as it stands on the screen.
+#[derive(Debug)]
+pub struct Region {
+    theme: Theme,
+    size: Size,
+    rows: Vec<Line>,
+    /// Where the terminal's cursor is: row of the region, cell.
+    at: (usize, usize),
+}
+
+/// A screen that the terminal updates at once (DECSET 2026); terminals that do not know it ignore it.
+const SYNC: (&str, &str) = ("\x1b[?2026h", "\x1b[?2026l");
+
+impl Region {
+    /// A region without rows; the cursor stands in the first cell of a free row.
+    pub fn new(theme: Theme, size: Size) -> Region {
+        Region { theme, size, rows: Vec::new(), at: (0, 0) }
+    }
+
+    /// The terminal has another size. Rows that are on the screen stay where they are.
+    pub fn resize(&mut self, size: Size) {
+        self.size = size;
+    }
+
+    /// The terminal's size.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Rows that the region may have: one less than the screen, so that what was committed last stays in sight.
+    pub fn most_rows(&self) -> usize {
+        self.size.rows.saturating_sub(1).max(1)
+    }
+
+    /// Returns what turns the screen into `finished` lines, committed for good, with `frame` below them.
+    pub fn draw(&mut self, finished: Vec<Line>, frame: Frame) -> String {
+        let columns = self.size.columns;
+        let committed: Vec<Line> = finished.into_iter().flat_map(|line| wrap::rows(line, columns)).collect();
+        let commits = committed.len();
+        let mut target = committed;
+        let mut rows = frame.rows;
+        rows.truncate(self.most_rows());
+        let height = rows.len();
+        target.extend(rows);
+        let mut pen = Pen { theme: self.theme, out: String::new(), at: self.at };
+        let changed = self.apply(&target, &mut pen);
+        if height == 0 {
+            // Below the last committed line there may be no row yet: only a line feed makes one.
+            if commits > 0 {
+                pen.go(commits - 1, 0);
+                pen.out.push_str("\r\n");
+            }
+            self.at = (0, 0);
+        } else {
+            let cursor = (frame.cursor.0.min(height - 1), frame.cursor.1.min(columns.saturating_sub(1)));
+            pen.go(commits + cursor.0, cursor.1);
+            self.at = cursor;
+        }
+        self.rows = target.split_off(commits);
+        match changed {
+            0 | 1 => pen.out,
+            _ => format!("{}{}{}", SYNC.0, pen.out, SYNC.1),
+        }
+    }
+
+    /// Takes the region off the screen: the cursor stands in the first cell below what was committed.
+    pub fn clear(&mut self) -> String {
+        let mut pen = Pen { theme: self.theme, out: String::new(), at: self.at };
+        pen.go(0, 0);
+        pen.out.push_str("\x1b[J");
+        self.rows.clear();
+        self.at = (0, 0);
+        pen.out
+    }
+
+    /// After a change of size or a pause, nothing is known of the region's rows: they are erased and drawn anew.
+    ///
+    /// Only rows that were the region's own before are erased: a terminal that wraps them anew may leave a part of them
+    /// above, but a committed line is never lost.
+    pub fn redraw(&mut self, finished: Vec<Line>, frame: Frame) -> String {
+        let cleared = self.clear();
+        let drawn = self.draw(finished, frame);
+        format!("{}{cleared}{drawn}{}", SYNC.0, SYNC.1)
+    }
+
+    /// Turns the rows of the last frame into `target`; returns how many rows were written or moved.
+    fn apply(&self, target: &[Line], pen: &mut Pen) -> usize {
+        let old = &self.rows;
+        let same_top = old.iter().zip(target).take_while(|(old, new)| old == new).count();
+        let left = (old.len() - same_top).min(target.len() - same_top);
+        let pairs = old.iter().rev().zip(target.iter().rev());
+        let same_end = pairs.take(left).take_while(|(old, new)| old == new).count();
+        let (old_end, new_end) = (old.len() - same_end, target.len() - same_end);
+        let mut changed = 0;
+        if new_end > old_end {
+            pen.open(old_end, new_end - old_end, old.len());
+            changed += 2;
+        } else if new_end < old_end {
+            pen.close(new_end, old_end - new_end);
+            changed += 2;
+        }
+        let empty = Line::blank();
+        for row in same_top..new_end {
+            let before = if row < old_end { &old[row] } else { &empty };
+            changed += usize::from(pen.write_row(row, before, &target[row]));
+        }
+        changed
+    }
+}
+
+/// Writes to the terminal and knows where its cursor is, relative to the region's first row.
+struct Pen {
+    theme: Theme,
+    out: String,
+    at: (usize, usize),
+}
+
+impl Pen {
+    fn go(&mut self, row: usize, cell: usize) {
+        let (now, _) = self.at;
+        match (now, row) {
+            (now, row) if row < now => self.csi(now - row, 'A'),
+            (now, row) if row > now => self.csi(row - now, 'B'),
+            _ => {}
+        }
+        if self.at.1 != cell {
+            if cell == 0 {
+                self.out.push('\r');
+            } else {
+                let _ = write!(self.out, "\x1b[{}G", cell + 1);
+            }
+        }
+        self.at = (row, cell);
+    }
+
+    fn csi(&mut self, count: usize, end: char) {
+        let _ = match count {
+            1 => write!(self.out, "\x1b[{end}"),
+            _ => write!(self.out, "\x1b[{count}{end}"),
+        };
+    }
+
+    /// Makes room for `count` rows before row `at` of a region of `height` rows; scrolls the screen if it must.
+    fn open(&mut self, at: usize, count: usize, height: usize) {
+        // A region without rows stands on a free row already.
+        let (last, feeds) = if height == 0 { (0, count - 1) } else { (height - 1, count) };
+        self.go(last, 0);
+        for _ in 0..feeds {
+            self.out.push('\n');
+        }
+        self.at = (last + feeds, 0);
+        if at < height {
+            self.go(at, 0);
+            self.csi(count, 'L');
+        }
+    }
+
+    /// Takes `count` rows from row `at` on away.
+    fn close(&mut self, at: usize, count: usize) {
+        self.go(at, 0);
+        self.csi(count, 'M');
+    }
+
+    /// Writes what differs of a row; says whether more than its end was touched.
+    fn write_row(&mut self, row: usize, before: &Line, after: &Line) -> bool {
+        let (cells, rest) = common(before, after);
+        let old_width = wrap::width(before);
+        if rest.is_empty() && old_width == cells {
+            return false;
+        }
+        self.go(row, cells);
+        for span in &rest {
+            self.theme.paint_span(&mut self.out, span);
+        }
+        let width = wrap::width(after);
+        // A cursor behind the last cell of a full row has no place of its own: the next move names its cell.
+        self.at = (row, usize::MAX);
+        if width < old_width {
+            self.out.push_str("\x1b[K");
+        }
+        cells < old_width
+    }
+}
+
+/// The cells that two rows share from the left, and the spans of `after` from there on.
+fn common(before: &Line, after: &Line) -> (usize, Vec<Span>) {
+    let mut old = before.spans().iter().flat_map(|span| span.text().chars().map(move |c| (c, span)));
+    let mut cells = 0;
+    let mut spans = after.spans().iter();
+    while let Some(span) = spans.next() {
+        // Where the last character with a width of its own began, and the cells before it.
+        let mut base = (0, cells);
+        for (at, character) in span.text().char_indices() {
+            let wide = character.width().unwrap_or(0);
+            if wide > 0 {
+                base = (at, cells);
+            }
+            if old.next().is_none_or(|(c, look)| c != character || !look.looks_like(span)) {
+                let (at, cells) = if wide > 0 { (at, cells) } else { base };
+                let mut rest = vec![span.with_text(&span.text()[at..])];
+                rest.extend(spans.cloned());
+                return (cells, rest);
+            }
+            cells += wide;
+        }
+    }
+    (cells, Vec::new())
+}
