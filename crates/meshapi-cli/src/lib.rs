@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: every flag and command
 //! - [`commands`]: one file a command, and their common start
+//! - [`repl`]: the interactive program
 //! - [`config`]: settings and key, shared with the Python releases
 //! - [`exit`]: errors to a line, a hint and an exit code
 //! - [`ui`]: what is shown, as values; `ui/json.rs` for programs

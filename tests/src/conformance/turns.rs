@@ -15,12 +15,12 @@ use mesh_agent::{
 use mesh_client::{
     ClientError, Completion, MeshClient, NetworkKind, ResponseHeaders, StreamEvent,
     error::classify_status,
-    wire::{CompletionRequest, Content},
+    wire::{Catalog, CompletionRequest, Content},
 };
 use meshapi_cli::{
     cli,
-    commands::slash,
     config::{Config, Environment},
+    repl::slash::{self, Attachments, ModelList, SlashContext},
     sys::HOME_VARIABLE,
     wiring::{self, Gateway, Wired},
 };
@@ -40,10 +40,14 @@ pub(super) async fn answer(input: &Value) -> Outcome {
     let mut run = Run {
         wired,
         config,
+        attachments: Attachments::default(),
+        models: ModelList::default(),
         interrupt,
         person: Person { answers: list(input, "answers").iter().cloned().collect(), asked: Vec::new() },
         words: Words::default(),
     };
+    // Known, so that no record asks a gateway for them.
+    run.models.set(Catalog::default());
     run.lines(input).await?;
     run.wired.servers.kill_all().await;
     let agent = &run.wired.agent;
@@ -88,6 +92,8 @@ fn start(input: &Value, cwd: &Path, home: &Path, model: Arc<dyn Model>) -> Resul
 struct Run {
     wired: Wired,
     config: Config,
+    attachments: Attachments,
+    models: ModelList,
     interrupt: Interrupt,
     person: Person,
     words: Words,
@@ -99,7 +105,14 @@ impl Run {
         for line in list(input, "prompts") {
             let line = line.as_str().unwrap_or_default();
             if line.starts_with('/') {
-                if slash::run(line, &mut self.wired, &mut self.config).leave {
+                let mut context = SlashContext {
+                    wired: &mut self.wired,
+                    config: &mut self.config,
+                    attachments: &mut self.attachments,
+                    models: &self.models,
+                    columns: 80,
+                };
+                if slash::run(line, &mut context).await.leave {
                     break;
                 }
             } else if !line.trim().is_empty() {

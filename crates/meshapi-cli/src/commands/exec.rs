@@ -12,10 +12,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     cli::{Cli, OutputFormat, Prompts, mode_name},
-    commands::{self, slash},
+    commands,
     config::{Config, Environment, key::KeySource},
     exit::{Exit, Failure},
-    repl::Session,
+    repl::{
+        Session,
+        slash::{self, Attachments, ModelList, SlashContext},
+    },
     sys::StopSignals,
     ui::{
         json::Init,
@@ -30,6 +33,8 @@ use crate::{
 
 /// How long a person may wonder why nothing happens before we say that we wait for standard input.
 const SILENT_WAIT: Duration = Duration::from_secs(2);
+/// What a session of lines is taken to be wide: nobody knows who reads it.
+const COLUMNS: usize = 80;
 
 /// Runs the prompts that the command line asks for.
 ///
@@ -135,10 +140,18 @@ impl Job {
         interrupt: &Interrupt,
     ) -> Result<Exit, Failure> {
         let mut exit = Exit::Ok;
+        let (mut attachments, models) = (Attachments::default(), ModelList::default());
         let mut lines = read_lines();
         while let Some(Some(line)) = interrupt.unless(lines.recv()).await {
             if line.starts_with('/') {
-                let outcome = slash::run(&line, wired, &mut self.config);
+                let mut context = SlashContext {
+                    wired,
+                    config: &mut self.config,
+                    attachments: &mut attachments,
+                    models: &models,
+                    columns: COLUMNS,
+                };
+                let outcome = slash::run(&line, &mut context).await;
                 for said in &outcome.lines {
                     output.say(said);
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 
-use crate::commands::slash;
+use crate::repl::slash;
 
 /// Paths that are offered at most: more is a wall.
 const MOST: usize = 50;
@@ -84,8 +84,10 @@ fn suggestion(value: String, description: Option<&str>, span: (usize, usize), sp
 /// Commands that fit: those that begin with the text, then those that hold it, then those that hold its letters in order.
 fn ranked(typed: &str) -> Vec<(&'static str, &'static str)> {
     let typed = typed.to_lowercase();
-    let mut found: Vec<(u8, &str, &str)> =
-        slash::names().filter_map(|(name, what)| Some((rank(name, &typed)?, name, what))).collect();
+    let mut found: Vec<(u8, &str, &str)> = slash::commands()
+        .iter()
+        .filter_map(|command| Some((rank(command.name, &typed)?, command.name, command.help)))
+        .collect();
     found.sort_by_key(|(rank, ..)| *rank);
     found.into_iter().map(|(_, name, what)| (name, what)).collect()
 }

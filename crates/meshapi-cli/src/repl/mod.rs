@@ -17,7 +17,7 @@ use crate::{
     exit::{Exit, Failure},
     repl::{
         editor::{Editor, Read},
-        slash::LiveControls,
+        slash::{Attachments, LiveControls, ModelList, SlashContext},
         turn::{TurnOutcome, TurnParts},
     },
     ui::{
@@ -36,6 +36,8 @@ pub struct Session {
     cwd: PathBuf,
     screen: Screen,
     interrupt: Interrupt,
+    attachments: Attachments,
+    models: ModelList,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -59,7 +61,8 @@ impl Session {
         let asker: std::sync::Arc<dyn Asker> = std::sync::Arc::new(screen.clone());
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
         let runtime = crate::commands::runtime()?;
-        Ok(Session { wired, config, theme, cwd, screen, interrupt, runtime })
+        let (attachments, models) = (Attachments::default(), ModelList::default());
+        Ok(Session { wired, config, theme, cwd, screen, interrupt, attachments, models, runtime })
     }
 
     /// Runs the session to its end.
@@ -100,8 +103,8 @@ impl Session {
             if text.trim().is_empty() {
                 continue;
             }
-            if text.starts_with('/') {
-                let outcome = crate::commands::slash::run(&text, &mut self.wired, &mut self.config);
+            if let Some(line) = slash::command_line(&text) {
+                let outcome = self.command(line);
                 self.print(&outcome.lines);
                 if outcome.leave {
                     break;
@@ -125,6 +128,17 @@ impl Session {
         Ok(Exit::Ok)
     }
 
+    fn command(&mut self, line: &str) -> slash::Outcome {
+        let mut context = SlashContext {
+            wired: &mut self.wired,
+            config: &mut self.config,
+            attachments: &mut self.attachments,
+            models: &self.models,
+            columns: terminal::size().columns,
+        };
+        self.runtime.block_on(slash::run(line, &mut context))
+    }
+
     fn turn(&mut self, text: String, queue: VecDeque<String>) -> Result<TurnOutcome, Failure> {
         self.interrupt.clear();
         let Wired { agent, servers, .. } = &mut self.wired;
@@ -132,6 +146,7 @@ impl Session {
             settings: agent.settings().clone(),
             mode: agent.mode().clone(),
             config: &mut self.config,
+            models: self.models.clone(),
         };
         let parts = TurnParts {
             agent,
