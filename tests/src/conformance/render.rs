@@ -1,7 +1,9 @@
-//! The set `render`: amounts, summaries and the plan. The bars of the terminal come with the terminal.
+//! The set `render`: amounts, summaries, the plan and the rows of the terminal.
 
 use mesh_agent::plan::{self, Plan};
 use mesh_client::cost::fmt_usd_value;
+use mesh_safety::PermissionMode;
+use meshapi_cli::ui::toolbar;
 use serde_json::{Value, json};
 
 use super::{Answer, NOT_BUILT, Outcome, list, object, output, text, toolbox::Toolbox, tools};
@@ -11,8 +13,20 @@ pub(super) fn answer(toolbox: &Toolbox, op: &str, input: &Value) -> Outcome {
         "fmt_usd" => output(json!({"text": fmt_usd_value(&input["value"])})),
         "summarize" => summarize(toolbox, input),
         "plan" => steps(input),
+        "toolbar" => {
+            let columns = input["cols"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(80);
+            output(json!({"text": format!("{}\n", toolbar::row(mode(input), columns).plain())}))
+        }
+        "modeline" => {
+            let line = toolbar::mode_line(mode(input)).map(|line| line.plain().into_owned());
+            output(json!({"lines": Vec::from_iter(line)}))
+        }
         _ => Ok(Answer::Skip(NOT_BUILT)),
     }
+}
+
+fn mode(input: &Value) -> PermissionMode {
+    input["mode"].as_str().and_then(PermissionMode::parse).unwrap_or_default()
 }
 
 fn summarize(toolbox: &Toolbox, input: &Value) -> Outcome {

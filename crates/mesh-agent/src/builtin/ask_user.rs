@@ -9,10 +9,6 @@ use serde_json::Value;
 use super::run_bash::shorten;
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec};
 
-/// Questions of one call, and answers to choose from of one question. From beyond-the-seed G.
-const MAX_QUESTIONS: usize = 4;
-const MIN_OPTIONS: usize = 2;
-
 /// Characters of the first question in the summary. From 0.5.10.
 const SUMMARY_CHARS: usize = 60;
 
@@ -20,7 +16,7 @@ const SPEC: ToolSpec = ToolSpec {
     name: "ask_user",
     description: "Ask the user 1-4 questions, each with 2 or more options, when a decision is theirs. They may also answer in \
                   their own words.",
-    parameters: r#"{"type":"object","properties":{"questions":{"type":"array","items":{"type":"object","properties":{"question":{"type":"string"},"header":{"type":"string"},"multi_select":{"type":"boolean"},"options":{"type":"array","items":{"type":"object","properties":{"label":{"type":"string"},"description":{"type":"string"}},"required":["label"]}}},"required":["question","options"]}}},"required":["questions"]}"#,
+    parameters: r#"{"type":"object","properties":{"questions":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"object","properties":{"question":{"type":"string"},"header":{"type":"string"},"multi_select":{"type":"boolean"},"options":{"type":"array","minItems":2,"items":{"type":"object","properties":{"label":{"type":"string"},"description":{"type":"string"}},"required":["label"]}}},"required":["question","options"]}}},"required":["questions"]}"#,
     required: &["questions"],
 };
 
@@ -110,17 +106,7 @@ fn questions(args: &Args) -> Result<Vec<Question>, ToolOutput> {
             "`questions` must be a list of {{question, options: [{{label}}]}}: {error}"
         ))
     })?;
-    if questions.is_empty() || questions.len() > MAX_QUESTIONS {
-        let count = questions.len();
-        return Err(ToolOutput::error(format_args!("ask 1 to {MAX_QUESTIONS} questions, not {count}")));
-    }
-    match questions.iter().find(|question| question.options.len() < MIN_OPTIONS) {
-        Some(bare) => Err(ToolOutput::error(format_args!(
-            "give at least {MIN_OPTIONS} options for the question \"{}\"",
-            shorten(&bare.question, SUMMARY_CHARS)
-        ))),
-        None => Ok(questions),
-    }
+    Ok(questions)
 }
 
 fn report(questions: &[Question], answers: &[Answer]) -> String {
@@ -213,8 +199,6 @@ mod tests {
     fn questions_that_cannot_be_asked_say_why() {
         for (questions, want) in [
             (json!(null), "Error: `questions` must be a list"),
-            (json!([]), "Error: ask 1 to 4 questions, not 0"),
-            (json!([{"question": "q", "options": [{"label": "only"}]}]), "Error: give at least 2 options"),
             (json!([{"options": []}]), "Error: `questions` must be a list"),
         ] {
             let said = run(Some(Vec::new()), questions);
