@@ -30,6 +30,7 @@ cargo xtask COMMAND
   msrv       declared Rust versions against what the dependencies ask for
   figures    lengths of files and functions, and the share of docs; only a report
   bench      our own micro-benchmarks, and their ratios to a floor of the same run
+  packages   every published crate as a stranger gets it: packed, built alone, tested against its siblings as packed
   release --version X.Y.Z [--dry-run | --ship-it]
              checks, tests, packages and the archive, until it is ready to ship, in target/release-dist;
              --dry-run says every finding and changes nothing; --ship-it is for a person at a terminal
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         ["msrv"] => msrv::run(&root()),
         ["figures"] => figures::run(&root()),
         ["bench"] => bench::run(&root()),
+        ["packages"] => release::packages(&root()),
         ["release", ref rest @ ..] => {
             release::Request::parse(rest).and_then(|request| release::run(&root(), &request))
         }

@@ -72,7 +72,12 @@ pub(super) fn program(release: &Release<'_>) -> Result<Findings> {
     let registry = registry_sources();
     let mut command = metadata::cargo(release.root);
     command.args(["build", "--release", "--locked", "--package", PROGRAM_CRATE, "--bin", PROGRAM]);
-    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(release.root, registry.as_deref()));
+    let folders = [
+        (release.metadata.target_directory.clone(), "target"),
+        (release.root.to_path_buf(), "meshapi"),
+        (registry.clone().unwrap_or_default(), "registry"),
+    ];
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&folders));
     report::run_logged(&mut command, &release.log("build"))?;
 
     let path = path(release);
@@ -80,7 +85,7 @@ pub(super) fn program(release: &Release<'_>) -> Result<Findings> {
     if is_stripped(&bytes) == Some(false) {
         findings.fault(format!("{} still has its symbols", path.display()));
     }
-    for folder in [Some(release.root.to_path_buf()), registry].into_iter().flatten() {
+    for (folder, _) in folders {
         let folder = folder.display().to_string();
         if contains(&bytes, folder.as_bytes()) {
             findings.note(format!("{PROGRAM} names a folder of this machine: {folder}"));
@@ -92,7 +97,8 @@ pub(super) fn program(release: &Release<'_>) -> Result<Findings> {
     if said.trim_end() != want {
         findings.fault(format!("{PROGRAM} --version says `{}`, not `{want}`", said.trim_end()));
     }
-    findings.say(format!("{want} for {}, {:.1} MB", release.target, bytes.len() as f64 / 1e6));
+    let glibc = newest_glibc(&bytes).map(|version| format!(", needs glibc {version}")).unwrap_or_default();
+    findings.say(format!("{want} for {}, {:.1} MB{glibc}", release.target, bytes.len() as f64 / 1e6));
     Ok(findings)
 }
 
@@ -127,12 +133,26 @@ fn registry_sources() -> Option<PathBuf> {
 }
 
 /// The flags of whoever runs us, and the folders of this machine under names that say nothing. Parted as cargo wants it.
-fn rustflags(root: &Path, registry: Option<&Path>) -> String {
+fn rustflags(folders: &[(PathBuf, &str)]) -> String {
     let own = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut flags: Vec<String> = own.split_whitespace().map(str::to_owned).collect();
-    flags.push(format!("--remap-path-prefix={}=meshapi", root.display()));
-    flags.extend(registry.map(|registry| format!("--remap-path-prefix={}=registry", registry.display())));
+    // The last rule that fits is taken: the target folder, which may lie in the workspace, comes after it.
+    let known = folders.iter().rev().filter(|(folder, _)| !folder.as_os_str().is_empty());
+    flags.extend(known.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())));
     flags.join("\u{1f}")
+}
+
+/// The newest version of the C library that a program for Linux asks for: it runs where that one or a newer one is.
+fn newest_glibc(bytes: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"GLIBC_";
+    let starts = bytes.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+    let versions = starts.filter_map(|(at, _)| {
+        let text = bytes[at + MARK.len()..].split(|&byte| byte == 0).next()?;
+        let parts = str::from_utf8(text).ok()?.split('.').map(str::parse::<u32>);
+        parts.collect::<Result<Vec<u32>, _>>().ok()
+    });
+    let newest = versions.max()?;
+    Some(newest.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
 }
 
 /// Whether an ELF program of 64 bits has no table of symbols; `None` for other kinds of files.
@@ -213,11 +233,21 @@ test result: FAILED. 7 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
     }
 
     #[test]
+    fn the_c_library_is_named_by_its_newest_symbol() {
+        let bytes = b"\x00GLIBC_2.4\x00memcpy\x00GLIBC_2.34\x00GLIBC_PRIVATE\x00GLIBC_2.9.1\x00GLIBC_";
+        assert_eq!(newest_glibc(bytes), Some("2.34".to_owned()));
+        assert_eq!(newest_glibc(b"none"), None);
+    }
+
+    #[test]
     fn folders_of_this_machine_get_other_names() {
-        let flags = rustflags(Path::new("/a b/w"), Some(Path::new("/c/registry/src")));
-        assert!(flags.ends_with(
-            "--remap-path-prefix=/a b/w=meshapi\u{1f}--remap-path-prefix=/c/registry/src=registry"
-        ));
+        let folders =
+            [("/a b/w/target".into(), "target"), ("/a b/w".into(), "meshapi"), (PathBuf::new(), "registry")];
+        assert!(
+            rustflags(&folders).ends_with(
+                "--remap-path-prefix=/a b/w=meshapi\u{1f}--remap-path-prefix=/a b/w/target=target"
+            )
+        );
         assert!(contains(b"xx/a b/w/yy", b"/a b/w") && !contains(b"/a /b", b"/a b") && !contains(b"", b"x"));
     }
 }

@@ -125,6 +125,17 @@ pub(crate) fn run(root: &Path, request: &Request) -> Result<()> {
     }
 }
 
+/// The stage of the packages alone, at the version at which the workspace is.
+pub(crate) fn packages(root: &Path) -> Result<()> {
+    let metadata = Metadata::read(root, Platforms::Host)?;
+    let program = metadata.members().find(|package| package.name == PROGRAM_CRATE);
+    let version = program.map(|package| package.version.clone()).unwrap_or_default();
+    let release = Release::read(root, &version)?;
+    let mut report = Report::new(&version);
+    report.stage("packages", || packed::stage(&release));
+    report.end("every crate stands on its own")
+}
+
 /// All stages, whatever the earlier ones found. The archive is packed in the work folder and dropped.
 fn dry_run(release: &Release<'_>) -> Result<()> {
     let before = release.tree.state()?;
@@ -202,6 +213,37 @@ mod toy;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looking_says_everything_at_once_and_touches_nothing() {
+        let toy = toy::Toy::new("look");
+        let mut report = Report::new("0.3.0");
+        look(&toy.release("0.3.0"), &mut report);
+        assert_eq!(report.counts(), (0, 1), "only the note on the changelog's day");
+
+        toy.edit("CHANGELOG.md", "2026-01-31", "soon");
+        toy.edit("base/Cargo.toml", "description = \"A toy\"\n", "");
+        std::fs::remove_file(toy.root().join("LICENSE-MIT")).unwrap();
+        let before = toy.release("0.3.1").tree.state().unwrap();
+        let mut report = Report::new("0.3.1");
+        look(&toy.release("0.3.1"), &mut report);
+        // The tree, the version at two places, the changelog, a paper and a description.
+        assert_eq!(report.counts().0, 6);
+        assert_eq!(toy.release("0.3.1").tree.state().unwrap(), before);
+        assert!(!toy.root().join("target").exists());
+    }
+
+    #[test]
+    fn what_is_in_the_way_ends_a_run_before_anything_is_built() {
+        let toy = toy::Toy::new("prepare");
+        toy.write("target/release-dist/READY", "version 0.3.0\n");
+        toy.write("stray.txt", "in no commit");
+        let error = prepare(&toy.release("0.3.0")).unwrap_err().to_string();
+        assert!(error.starts_with("1 findings stand in the way of 0.3.0"), "{error}");
+        let left: Vec<_> = std::fs::read_dir(toy.root().join("target/release-dist")).unwrap().collect();
+        assert!(left.is_empty(), "an older `ready` is taken back");
+        assert!(!toy.root().join("target/release-work").exists(), "nothing was run");
+    }
 
     #[test]
     fn a_request_names_one_version_and_at_most_one_way() {

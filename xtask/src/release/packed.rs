@@ -151,7 +151,7 @@ fn manifest(members: &[(&str, String)], root: &str) -> String {
 /// Crates of ours that were taken from anywhere but beside each other.
 fn sibling_faults(packed: &Packed) -> Result<Vec<String>> {
     let mut command = metadata::cargo(&packed.folder);
-    let found = Metadata::ask(command.args(["--locked", "--offline"]), Platforms::All)?;
+    let found = Metadata::ask(command.args(["--locked", "--offline"]), Platforms::Host)?;
     let folder = packed.folder.canonicalize().with_context(|| packed.folder.display().to_string())?;
     Ok(strangers(&found, &packed.names, &folder))
 }

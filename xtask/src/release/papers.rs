@@ -17,6 +17,11 @@ pub(super) fn changelog(release: &Release<'_>) -> Result<Findings> {
             let entries = notes.lines().filter(|line| line.starts_with("- ")).count();
             let date = changelog::date(&text, release.version).unwrap_or_default();
             findings.say(format!("{entries} entries, dated {date}"));
+            let day = release.tree.head_day()?;
+            if day != date {
+                findings
+                    .note(format!("the changelog dates {} {date}, the commit is of {day}", release.version));
+            }
         }
         Err(error) => findings.fault(error.to_string()),
     }
@@ -75,6 +80,7 @@ mod tests {
         let toy = Toy::new("changelog");
         let found = changelog(&toy.release("0.3.0")).unwrap();
         assert_eq!((found.said.as_deref(), found.faults.len()), (Some("1 entries, dated 2026-01-31"), 0));
+        assert!(found.notes[0].starts_with("the changelog dates 0.3.0 2026-01-31, the commit is of "));
         let found = changelog(&toy.release("0.4.0")).unwrap();
         assert_eq!(found.faults, ["CHANGELOG.md has no section `## [0.4.0] - YYYY-MM-DD`"]);
         toy.edit("CHANGELOG.md", "## [Unreleased]\n", "## [Unreleased]\n\n### toy-top\n- Fixed: two\n");

@@ -61,6 +61,12 @@ impl Report {
         self.faults > 0
     }
 
+    /// Faults and notes so far.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.faults, self.notes)
+    }
+
     /// The last line: `done`, or how many findings stand in the way.
     pub(crate) fn end(self, done: &str) -> Result<()> {
         if self.faults > 0 {

@@ -48,6 +48,11 @@ impl<'a> Tree<'a> {
         Ok(self.git(&["log", "-1", "--format=%ct"])?.parse()?)
     }
 
+    /// The day on which the commit was made, where it was made: `2026-01-31`.
+    pub(crate) fn head_day(&self) -> Result<String> {
+        self.git(&["log", "-1", "--format=%cs"])
+    }
+
     /// The commit that a tag stands for, if there is such a tag.
     pub(crate) fn tagged(&self, tag: &str) -> Result<Option<String>> {
         let found = self.git(&["for-each-ref", "--format=%(objectname)", &format!("refs/tags/{tag}")])?;
