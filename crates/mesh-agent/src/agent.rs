@@ -184,6 +184,11 @@ impl Agent {
         self.take(Input::Told { text }).await.map(drop)
     }
 
+    /// Changes after how many requests a turn pauses; `None` leaves it to the two defaults.
+    pub fn set_max_hops(&mut self, max_hops: Option<u32>) {
+        self.session.set_max_hops(max_hops);
+    }
+
     /// Starts the conversation afresh under another system prompt; the books go on.
     pub fn set_system(&mut self, system: &str) {
         self.system = system.to_owned();

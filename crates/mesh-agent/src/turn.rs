@@ -180,6 +180,11 @@ impl Session {
         self.plan.as_ref()
     }
 
+    /// Changes the hop limit; `None` leaves it to the two defaults. It is looked at before every hop.
+    pub fn set_max_hops(&mut self, max_hops: Option<u32>) {
+        self.max_hops = max_hops;
+    }
+
     /// A note that goes last into the next request and is not kept: what the plan still holds. Seed 9.3.
     pub fn reminder(&self) -> Option<String> {
         self.plan.as_ref().filter(|p| !p.is_complete()).map(notes::reminder)

@@ -194,6 +194,7 @@ impl RunSettings {
             model: self.model.clone(),
             route: self.route.map(|route| route.as_str().to_owned()),
             max_hops: self.max_hops,
+            system: None,
         }
     }
 }
@@ -283,7 +284,12 @@ mod tests {
     #[test]
     fn settings_of_the_run() {
         let cli = read(&["--model", " a/b ", "--route", "fastest", "--max-hops", "3"]).unwrap();
-        let want = Overrides { model: Some("a/b".into()), route: Some("fastest".into()), max_hops: Some(3) };
+        let want = Overrides {
+            model: Some("a/b".into()),
+            route: Some("fastest".into()),
+            max_hops: Some(3),
+            system: None,
+        };
         assert_eq!(cli.settings.overrides(), want);
         assert_eq!(read(&[]).unwrap().settings.overrides(), Overrides::default());
         assert_eq!(read(&["demo", "--fast"]).unwrap().command, Some(Command::Demo(Demo { fast: true })));

@@ -110,7 +110,7 @@ pub fn wire_to(
             fallback_models: values.fallback_models.clone(),
             reasoning_effort: values.reasoning_effort.clone(),
         },
-        system: system_prompt(&values.system, cwd),
+        system: system_prompt(config.system(), cwd),
         max_hops: config.max_hops(),
     });
     Ok(Wired { agent, servers, client })

@@ -155,6 +155,9 @@ impl Job {
                 for said in &outcome.lines {
                     output.say(said);
                 }
+                if outcome.login {
+                    output.say(&Line::of(Style::Bad, "/login needs a terminal; set MESHAPI_API_KEY"));
+                }
                 if outcome.leave {
                     break;
                 }

@@ -40,6 +40,8 @@ pub struct Overrides {
     pub route: Option<String>,
     /// `--max-hops`.
     pub max_hops: Option<u32>,
+    /// `/system`.
+    pub system: Option<String>,
 }
 
 /// The settings of a run.
@@ -235,6 +237,11 @@ impl Config {
         self.overrides.route.as_deref().or(self.values.route.as_deref())
     }
 
+    /// The base prompt.
+    pub fn system(&self) -> &str {
+        self.overrides.system.as_deref().unwrap_or(&self.values.system)
+    }
+
     /// Hops after which a turn pauses; `None` leaves it to the turn's own caps.
     pub fn max_hops(&self) -> Option<u32> {
         self.overrides.max_hops.or(self.values.max_hops)
@@ -347,10 +354,15 @@ mod tests {
     fn what_holds_for_the_run_is_never_written() {
         let (home, folder) = home(Some(r#"{"model": "a/b", "custom": 1}"#));
         let env = Environment { base_url: Some("https://other/v1".into()), ..Environment::default() };
-        let overrides =
-            Overrides { model: Some("flag/m".into()), route: Some("fastest".into()), max_hops: Some(3) };
+        let overrides = Overrides {
+            model: Some("flag/m".into()),
+            route: Some("fastest".into()),
+            max_hops: Some(3),
+            system: Some("s".into()),
+        };
         let mut config = Config::load(home.path(), &env, overrides).unwrap();
         assert_eq!((config.model(), config.route(), config.max_hops()), ("flag/m", Some("fastest"), Some(3)));
+        assert_eq!(config.system(), "s");
         assert_eq!(config.base_url().as_str(), "https://other/v1");
         config.store([("optimize", &json!(0.3))]).unwrap();
         insta::assert_snapshot!(stored(&folder));

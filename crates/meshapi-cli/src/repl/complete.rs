@@ -126,7 +126,7 @@ mod tests {
         };
         assert_eq!(values("/file "), ["src/"]);
         assert_eq!(values("/file src/m"), ["src/main.rs"]);
-        assert_eq!(values("/mod"), ["/mode", "/model"]);
+        assert_eq!(values("/mod"), ["/model", "/models", "/mode"]);
         assert!(values("plain text").is_empty());
     }
 }

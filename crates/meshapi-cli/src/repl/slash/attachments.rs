@@ -1,6 +1,6 @@
 //! Stands where the attachments will.
 
-use crate::ui::line::Line;
+use crate::ui::line::{Line, Style};
 
 /// Images that wait for the next prompt.
 #[derive(Debug, Default)]
@@ -9,12 +9,12 @@ pub struct Attachments;
 impl Attachments {
     /// Loads an image and queues it.
     pub fn queue(&mut self, _source: &str) -> Vec<Line> {
-        Vec::new()
+        vec![Line::of(Style::Bad, "Can't attach: images are not taken yet")]
     }
 
     /// Drops what is queued.
     pub fn clear(&mut self) -> Vec<Line> {
-        Vec::new()
+        vec![Line::of(Style::Dim, "Nothing queued.")]
     }
 
     /// How many are queued.

@@ -11,7 +11,7 @@ mod session;
 mod settings;
 pub mod table;
 
-use std::{panic::AssertUnwindSafe, path::Path, pin::pin, task::Poll};
+use std::{panic::AssertUnwindSafe, pin::pin, task::Poll};
 
 use mesh_agent::{SharedMode, SharedSettings};
 
@@ -74,11 +74,6 @@ impl SlashContext<'_> {
             models: self.models.clone(),
         }
     }
-
-    /// The user's home, which holds the settings.
-    fn home(&self) -> Option<&Path> {
-        self.config.folder().path().parent()
-    }
 }
 
 impl Outcome {
@@ -125,8 +120,8 @@ pub async fn run(line: &str, context: &mut SlashContext<'_>) -> Outcome {
         match command.run {
             Run::Leave => Outcome { leave: true, ..Outcome::default() },
             Run::Live(run) => {
-                if command.wants_models {
-                    context.models.refresh(&context.wired.client).await;
+                if command.wants_models && !argument.is_empty() {
+                    context.models.glance(&context.wired.client).await;
                 }
                 run(argument, &mut context.live())
             }

@@ -14,6 +14,8 @@ pub struct Command {
     pub argument: &'static str,
     /// What it does.
     pub help: &'static str,
+    /// Words that the argument may begin with, for completion; it may be others too.
+    pub choices: &'static [&'static str],
     pub(super) run: Run,
     /// The gateway's models should be known before it runs.
     pub(super) wants_models: bool,
@@ -46,29 +48,51 @@ pub(super) enum Found {
 }
 
 const fn row(name: &'static str, argument: &'static str, help: &'static str, run: Run) -> Command {
-    Command { name, aliases: &[], argument, help, run, wants_models: false }
+    Command { name, aliases: &[], argument, help, choices: &[], run, wants_models: false }
 }
 
 /// All commands, in the order of `/help`.
-static COMMANDS: [Command; 9] = [
-    row("clear", "", "forget the conversation and the plan", Run::Now(session::clear)),
-    row("cost", "", "what the session has cost, and the balance", Run::Later(session::cost)),
-    row("file", "PATH", "put a text file into the conversation", Run::Later(files::file)),
-    row("help", "", "this list", Run::Now(session::help)),
+static COMMANDS: [Command; 18] = [
+    row("model", "[ID]", "show or set the model", Run::Live(models::model)).with_models(),
+    row(
+        "models",
+        "[WORD]",
+        "list the gateway's models: free, thinking, tools, image or a name",
+        Run::Later(models::models),
+    )
+    .choosing(&["free", "thinking", "tools", "image"]),
+    row("route", "[WISH]", "how to route: cheapest, fastest, balanced, default", Run::Live(settings::route))
+        .choosing(&["cheapest", "fastest", "balanced", "default"]),
     row(
         "mode",
-        "[default|accept-edits|auto|bypass]",
-        "show or set what runs without a question",
+        "[MODE]",
+        "what runs unasked: default, accept-edits, auto, bypass",
         Run::Live(settings::mode),
-    ),
-    Command { wants_models: true, ..row("model", "[ID]", "show or set the model", Run::Live(models::model)) },
+    )
+    .choosing(&["default", "accept-edits", "auto", "bypass"]),
     row(
-        "route",
-        "[cheapest|fastest|balanced|default]",
-        "show or set the routing wish",
-        Run::Live(settings::route),
-    ),
+        "reasoning",
+        "[LEVEL]",
+        "how hard the model thinks: high, medium, low, none, off",
+        Run::Live(settings::reasoning),
+    )
+    .choosing(&["high", "medium", "low", "none", "off"]),
+    row("fallback", "[ID, ID…|off]", "models to ask when the first one fails", Run::Live(settings::fallback))
+        .with_models()
+        .choosing(&["off"]),
+    row("optimize", "[0..0.95|off]", "the savings dial (beta)", Run::Live(settings::optimize))
+        .choosing(&["off"]),
+    row("hops", "[N|off]", "requests before a turn pauses", Run::Now(settings::hops)).choosing(&["off"]),
+    row("file", "PATH", "put a text file into the conversation", Run::Later(files::file)),
+    row("image", "[PATH|URL]", "attach an image to the next prompt", Run::Now(session::image)),
     row("system", "[TEXT]", "show or set the base prompt of this session", Run::Now(session::system)),
+    row("clear", "", "forget the conversation and the plan", Run::Now(session::clear)),
+    row("clear-attach", "", "drop the images that wait", Run::Now(session::clear_attach)),
+    row("cost", "", "what the session has cost, and the balance", Run::Later(session::cost)),
+    row("servers", "[kill N|log N]", "list, end or look at background servers", Run::Later(session::servers))
+        .choosing(&["kill", "log"]),
+    row("login", "", "give an API key", Run::Now(session::login)),
+    row("help", "", "this list", Run::Now(session::help)),
     Command { aliases: &["quit", "q"], ..row("exit", "", "leave; also /quit, /q", Run::Leave) },
 ];
 
@@ -94,7 +118,58 @@ pub(super) fn find(name: &str) -> Found {
 }
 
 impl Command {
+    const fn choosing(self, choices: &'static [&'static str]) -> Command {
+        Command { choices, ..self }
+    }
+
+    const fn with_models(self) -> Command {
+        Command { wants_models: true, ..self }
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, want: &[&str]) {
+        let found = match find(name) {
+            Found::One(command) => vec![command.name],
+            Found::Several(commands) => commands.iter().map(|command| command.name).chain(["?"]).collect(),
+            Found::Nothing => vec![],
+        };
+        assert_eq!(found, want, "{name}");
+    }
+
+    #[test]
+    fn a_name_may_be_cut_short() {
+        check("exit", &["exit"]);
+        check("Q", &["exit"]);
+        check("qu", &["exit"]);
+        check("CLEAR", &["clear"]);
+        check("clear-", &["clear-attach"]);
+        check("mode", &["mode"]);
+        check("model", &["model"]);
+        check("models", &["models"]);
+        check("he", &["help"]);
+        check("cl", &["clear", "clear-attach", "?"]);
+        check("mo", &["model", "models", "mode", "?"]);
+        for nothing in ["", "zzz", "helpme", "/", " ", "K\u{212a}"] {
+            check(nothing, &[]);
+        }
+    }
+
+    #[test]
+    fn names_are_there_once() {
+        let mut names: Vec<&str> = commands().iter().flat_map(Command::names).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(names.iter().all(|name| name.to_lowercase() == *name));
     }
 }
