@@ -6,7 +6,6 @@ use mesh_safety::Action;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::run_bash::shorten;
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec};
 
 /// Characters of the first question in the summary. From 0.5.10.

@@ -1,13 +1,14 @@
 //! A line of the screen as a value: spans of text with a meaning, not yet with a colour.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::ui::text;
 
 /// What a span means. A [`crate::ui::theme::Theme`] says how it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// As the terminal has it.
+    #[default]
     Plain,
     /// Stands out.
     Bold,
@@ -27,6 +28,22 @@ pub enum Style {
     Warn,
     /// Wants attention now.
     WarnBold,
+    /// Emphasis.
+    Italic,
+    /// Strong emphasis.
+    BoldItalic,
+    /// Struck out.
+    Strike,
+    /// A heading of a text.
+    Heading,
+    /// The text of a link.
+    Link,
+    /// The words of an added line that are new.
+    GoodWord,
+    /// The words of a removed line that are gone.
+    BadWord,
+    /// A part of highlighted code: red, green, blue.
+    Token(u8, u8, u8),
 }
 
 /// A run of text in one style. It holds no line feed and nothing that acts on a terminal.
@@ -34,12 +51,32 @@ pub enum Style {
 pub struct Span {
     style: Style,
     text: String,
+    /// Where a click on it leads; without anything that acts on a terminal.
+    link: Option<Arc<str>>,
 }
 
 impl Span {
     /// Makes a span; the text is cleaned by [`text::one_line`].
     pub fn new(style: Style, text: &str) -> Span {
-        Span { style, text: text::one_line(text).into_owned() }
+        Span { style, text: text::one_line(text).into_owned(), link: None }
+    }
+
+    /// Makes a span of prose, whose joiners stay: [`text::sanitize_prose`], on one line.
+    pub fn new_prose(style: Style, text: &str) -> Span {
+        let clean = text::sanitize_prose(text);
+        let text = if clean.contains(['\n', '\t']) { text::one_line(&clean) } else { clean };
+        Span { style, text: text.into_owned(), link: None }
+    }
+
+    /// The same span as a link. An address that acts on a terminal is left out.
+    #[must_use]
+    pub fn with_link(self, link: Option<Arc<str>>) -> Span {
+        Span { link: link.filter(|link| link.chars().all(|c| c.is_ascii_graphic())), ..self }
+    }
+
+    /// Where a click on it leads.
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
     }
 
     /// The same look with another text, which is part of a span's clean text.
@@ -49,7 +86,7 @@ impl Span {
 
     /// Whether only the text differs.
     pub(crate) fn looks_like(&self, other: &Span) -> bool {
-        self.style == other.style
+        self.style == other.style && self.link == other.link
     }
 
     /// What the span means.

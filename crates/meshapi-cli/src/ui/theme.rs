@@ -89,7 +89,14 @@ impl Theme {
 
     /// Appends a span as terminal text.
     pub fn paint_span(self, out: &mut String, span: &Span) {
-        self.paint_text(out, span.style(), span.text());
+        match span.link().filter(|_| self.is_coloured()) {
+            Some(link) => {
+                out.push_str(&format!("\u{1b}]8;;{link}\u{1b}\\"));
+                self.paint_text(out, span.style(), span.text());
+                out.push_str("\u{1b}]8;;\u{1b}\\");
+            }
+            None => self.paint_text(out, span.style(), span.text()),
+        }
     }
 
     /// Appends clean `text` in `style`. For text that streams; whole lines go through [`Theme::paint`].
@@ -129,6 +136,14 @@ impl Theme {
             Style::Bad => "31".to_owned(),
             Style::Warn => "33".to_owned(),
             Style::WarnBold => "1;33".to_owned(),
+            Style::Italic => "3".to_owned(),
+            Style::BoldItalic => "1;3".to_owned(),
+            Style::Strike => "9".to_owned(),
+            Style::Heading => format!("1;{}", self.foreground(if dark { BRAND.0 } else { BRAND.1 })),
+            Style::Link => format!("4;{}", self.foreground(if dark { CODE.0 } else { CODE.1 })),
+            Style::GoodWord => "32;7".to_owned(),
+            Style::BadWord => "31;7".to_owned(),
+            Style::Token(red, green, blue) => self.foreground(Rgb(red, green, blue)),
         }
     }
 

@@ -207,7 +207,8 @@ impl State {
     /// The model wrote text.
     pub fn text(&mut self, piece: &str) {
         let columns = self.region.size().columns;
-        self.markdown.get_or_insert_with(|| Markdown::new(columns)).push(piece);
+        let theme = self.theme;
+        self.markdown.get_or_insert_with(|| Markdown::new(columns, theme)).push(piece);
         self.is_dirty = true;
     }
 
