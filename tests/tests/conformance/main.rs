@@ -46,6 +46,11 @@ fn agent() {
 }
 
 #[test]
+fn commands() {
+    check("commands.jsonl");
+}
+
+#[test]
 fn config() {
     check("config.jsonl");
 }
@@ -81,6 +86,7 @@ fn odd_input_gets_an_answer() {
     let mut program = Program::start();
     let operations = [
         ("stream", "stream"),
+        ("commands", "command"),
         ("config", "config"),
         ("config", "history"),
         ("tools", "execute"),
@@ -112,6 +118,10 @@ fn odd_input_gets_an_answer() {
     ];
     let keys = [
         "responses",
+        "commands",
+        "session_cost",
+        "pending",
+        "models",
         "messages",
         "cfg",
         "tools",
@@ -139,7 +149,6 @@ fn odd_input_gets_an_answer() {
         "rng",
         "usage",
         "model",
-        "models",
         "command",
         "mode",
         "url",

@@ -4,7 +4,9 @@ use crate::ui::line::{Line, Style};
 
 /// Images that wait for the next prompt.
 #[derive(Debug, Default)]
-pub struct Attachments;
+pub struct Attachments {
+    queued: usize,
+}
 
 impl Attachments {
     /// Loads an image and queues it.
@@ -19,6 +21,6 @@ impl Attachments {
 
     /// How many are queued.
     pub fn queued(&self) -> usize {
-        0
+        self.queued
     }
 }

@@ -10,6 +10,8 @@ mod models;
 mod session;
 mod settings;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{panic::AssertUnwindSafe, pin::pin, task::Poll};
 

@@ -241,7 +241,7 @@ fn close_to(id: &str, catalog: &Catalog) -> Vec<String> {
         let known = model.id.to_lowercase();
         let name = last_segment(&known);
         let distance = distance(wanted_name, name);
-        let is_typo = distance <= (wanted_name.chars().count() / 3).max(1);
+        let is_typo = distance <= wanted_name.chars().count() / 3;
         let score = match rank(&known, &wanted).min(rank(name, wanted_name)) {
             _ if name == wanted_name => 0,
             _ if is_typo => 100 + distance,

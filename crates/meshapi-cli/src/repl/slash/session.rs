@@ -85,33 +85,30 @@ fn boxed(title: &str, rows: Vec<Line>, inner: usize) -> Vec<Line> {
 
 /// A text broken at its blanks into pieces of at most `columns` cells; a longer word is cut.
 fn pieces(text: &str, columns: usize) -> impl Iterator<Item = String> {
-    let mut pieces = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word = word.to_owned();
-        loop {
-            let Some(last) = pieces.last_mut() else { break };
-            let gap = usize::from(!last.is_empty());
-            if width(last) + gap + width(&word) <= columns {
-                last.push_str(if gap == 1 { " " } else { "" });
-                last.push_str(&word);
-                break;
+    let mut pieces: Vec<String> = Vec::new();
+    for part in text.split(' ').flat_map(|word| cut(word, columns)) {
+        match pieces.last_mut().filter(|last| width(last) + 1 + width(&part) <= columns) {
+            Some(last) => {
+                last.push(' ');
+                last.push_str(&part);
             }
-            if last.is_empty() {
-                let fits = word
-                    .char_indices()
-                    .map(|(at, c)| at + c.len_utf8())
-                    .take_while(|end| width(&word[..*end]) <= columns);
-                let end = fits.last().unwrap_or_else(|| word.chars().next().map_or(0, char::len_utf8));
-                last.push_str(&word[..end]);
-                word.drain(..end);
-                if word.is_empty() {
-                    break;
-                }
-            }
-            pieces.push(String::new());
+            None => pieces.push(part),
         }
     }
     pieces.into_iter()
+}
+
+/// A word in pieces of at most `columns` cells.
+fn cut(word: &str, columns: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for character in word.chars() {
+        let character = character.to_string();
+        match pieces.last_mut().filter(|last| width(last) + width(&character) <= columns) {
+            Some(last) => last.push_str(&character),
+            None => pieces.push(character),
+        }
+    }
+    pieces
 }
 
 pub(super) fn clear(_: &str, context: &mut SlashContext<'_>) -> Outcome {
@@ -135,6 +132,8 @@ pub(super) fn cost<'a>(_: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a
         let balance = tokio::time::timeout(BALANCE_TIMEOUT, context.wired.client.balance()).await;
         let balance = match balance {
             Ok(Ok(balance)) => match balance.available {
+                // Cents are enough where there is more than one of the currency.
+                Some(usd) if usd.0 >= 1.0 => format!("Balance: ${:.2}", usd.0),
                 Some(usd) => format!("Balance: {usd}"),
                 None => "Balance: the gateway does not say".to_owned(),
             },
