@@ -108,7 +108,7 @@ async fn start(input: &Value, cwd: &Path, home: &Path) -> Result<Run, String> {
     wired.agent.tell(SAID.into()).await.map_err(|error| error.to_string())?;
     let models = ModelList::default();
     models.set(Catalog::from_value(&input["models"]).unwrap_or_default());
-    let attachments = Attachments::default();
+    let attachments = Attachments::new(cwd, Some(home));
     let mut run = Run { wired, config, attachments, models };
     for (number, pending) in list(input, "pending").iter().enumerate() {
         let path = home.join(format!("{number}-{}", text(pending, "name").replace('/', "_")));

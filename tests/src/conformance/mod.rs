@@ -2,12 +2,14 @@
 //! kinds, codes and figures.
 //!
 //! - [`protocol`]: lines in, lines out
-//! - `stream`, `config`, `tools`, `turns` (the set `loop`), `agent`, `permissions`, `render`, `commands`: one file a set
+//! - `stream`, `config`, `attachments`, `commands`, `tools`, `turns` (the set `loop`), `agent`, `permissions`, `render`: one
+//!   file a set
 //! - `toolbox`: the built-in tools and a place to run them, for all of these
 //!
 //! A set or an operation that the product does not have yet is skipped, which is counted apart and fails nothing. Input
 //! of any shape gets an answer: what cannot be made sense of is an output with `error`, and so is a fault inside.
 mod agent;
+mod attachments;
 mod commands;
 mod config;
 mod permissions;
@@ -90,6 +92,7 @@ impl Adapter {
                 at_home(input)?;
                 self.wait(turns::answer(input))
             }
+            ("attachments", _) => self.wait(attachments::answer(op, input)),
             ("agent", _) => agent::answer(&self.toolbox, op, input),
             ("commands", "command") => self.wait(commands::answer(input)),
             ("permissions", _) => permissions::answer(op, input),

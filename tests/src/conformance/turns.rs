@@ -15,7 +15,7 @@ use mesh_agent::{
 use mesh_client::{
     ClientError, Completion, MeshClient, NetworkKind, ResponseHeaders, StreamEvent,
     error::classify_status,
-    wire::{Catalog, CompletionRequest, Content},
+    wire::{Catalog, CompletionRequest},
 };
 use meshapi_cli::{
     cli,
@@ -40,7 +40,7 @@ pub(super) async fn answer(input: &Value) -> Outcome {
     let mut run = Run {
         wired,
         config,
-        attachments: Attachments::default(),
+        attachments: Attachments::new(&cwd, Some(&home)),
         models: ModelList::default(),
         interrupt,
         person: Person { answers: list(input, "answers").iter().cloned().collect(), asked: Vec::new() },
@@ -61,7 +61,7 @@ pub(super) async fn answer(input: &Value) -> Outcome {
         "request_tail": tails.iter().map(|(at, m)| run.words.reduced(*at, m)).collect::<Vec<_>>(),
         "asked": run.person.asked,
         "session_cost": cost,
-        "session_image_bytes": 0,
+        "session_image_bytes": run.attachments.session_bytes(),
         "mode": agent.mode().get().name(),
         "files": tools::shown(tools::files(&cwd)),
     }))
@@ -117,9 +117,10 @@ impl Run {
                 }
             } else if !line.trim().is_empty() {
                 let mut listen = |event: Event<'_>| self.words.hear(event);
+                let content = self.attachments.prepare(line).await.content;
                 let hands =
                     Hands { listener: &mut listen, approver: &mut self.person, interrupt: &self.interrupt };
-                let turn = self.wired.agent.run_turn(Content::Text(line.to_owned()), hands).await;
+                let turn = self.wired.agent.run_turn(content, hands).await;
                 turn.map_err(|error| error.to_string())?;
                 self.interrupt.clear();
             }

@@ -76,6 +76,11 @@ fn stream() {
 }
 
 #[test]
+fn attachments() {
+    check("attachments.jsonl");
+}
+
+#[test]
 fn tools() {
     check("tools.jsonl");
 }
@@ -85,6 +90,9 @@ fn tools() {
 fn odd_input_gets_an_answer() {
     let mut program = Program::start();
     let operations = [
+        ("attachments", "find_images"),
+        ("attachments", "load_image"),
+        ("attachments", "loop"),
         ("stream", "stream"),
         ("commands", "command"),
         ("config", "config"),
@@ -115,8 +123,14 @@ fn odd_input_gets_an_answer() {
         ("render", "fmt_usd"),
         ("render", "summarize"),
         ("render", "plan"),
+        ("render", "toolbar"),
+        ("render", "modeline"),
     ];
     let keys = [
+        "source",
+        "detail",
+        "cols",
+        "patch_safety",
         "responses",
         "commands",
         "session_cost",

@@ -3,6 +3,7 @@
 //! Nothing is built before it is needed: no TLS for `http://`, no proxy rules for loopback, no thread at all
 //! while addresses are literal. Redirects are never followed: the caller sees them as answers.
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -182,6 +183,7 @@ pub struct HttpClientBuilder {
     certificates: Option<PathBuf>,
     connect_timeout: Duration,
     deadlines: Deadlines,
+    pinned: Option<IpAddr>,
 }
 
 impl Default for HttpClientBuilder {
@@ -192,6 +194,7 @@ impl Default for HttpClientBuilder {
             certificates: None,
             connect_timeout: CONNECT_TIMEOUT,
             deadlines: Deadlines::default(),
+            pinned: None,
         }
     }
 }
@@ -233,9 +236,17 @@ impl HttpClientBuilder {
         self
     }
 
+    /// Connects every name to this address and asks no resolver, so that an address that was judged is the one that is
+    /// reached; TLS still checks the name. Combine with [`Proxy::Direct`]: a proxy would look the name up itself.
+    #[must_use]
+    pub fn pin(mut self, address: IpAddr) -> HttpClientBuilder {
+        self.pinned = Some(address);
+        self
+    }
+
     /// Returns the client. Nothing is opened, read or resolved yet.
     pub fn build(self) -> HttpClient {
-        let connector = Connector::new(self.proxy, self.certificates, self.connect_timeout);
+        let connector = Connector::new(self.proxy, self.certificates, self.connect_timeout, self.pinned);
         let pool = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .timer(TokioTimer::new())

@@ -22,6 +22,7 @@ use tower_service::Service;
 use super::client::Proxy;
 use super::error::{BoxError, ConnectFailure, find, innermost};
 use super::link::Link;
+use super::names::Names;
 
 /// How long a silent TCP connection waits before the system asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -31,7 +32,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) struct Connector(Arc<Shared>);
 
 struct Shared {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Names>,
     proxy: Proxy,
     rules: OnceLock<Option<Matcher>>,
     certificates: Option<PathBuf>,
@@ -40,8 +41,13 @@ struct Shared {
 }
 
 impl Connector {
-    pub(super) fn new(proxy: Proxy, certificates: Option<PathBuf>, timeout: Duration) -> Connector {
-        let mut tcp = HttpConnector::new();
+    pub(super) fn new(
+        proxy: Proxy,
+        certificates: Option<PathBuf>,
+        timeout: Duration,
+        pinned: Option<IpAddr>,
+    ) -> Connector {
+        let mut tcp = HttpConnector::new_with_resolver(Names::new(pinned));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
@@ -232,7 +238,7 @@ mod tests {
 
     fn connector(address: &str, except: &str) -> Connector {
         let proxy = Proxy::Fixed { address: address.into(), except: except.into() };
-        Connector::new(proxy, None, Duration::from_secs(1))
+        Connector::new(proxy, None, Duration::from_secs(1), None)
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@ mod client;
 mod connect;
 mod error;
 mod link;
+mod names;
 #[cfg(feature = "server")]
 mod server;
 pub mod sse;

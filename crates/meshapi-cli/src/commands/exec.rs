@@ -55,7 +55,9 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     })?;
     let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
     let format = cli.headless.output_format;
-    let job = Job { format, partial: cli.headless.include_partial_messages, cwd, theme, config };
+    let attachments = Attachments::new(&cwd, env.home.as_deref());
+    let partial = cli.headless.include_partial_messages;
+    let job = Job { format, partial, cwd, theme, config, attachments };
     commands::runtime()?.block_on(async move {
         // In a task of its own: waking the runtime's root costs a system call for each piece of text.
         match tokio::spawn(job.run(wired, prompts)).await {
@@ -72,6 +74,7 @@ struct Job {
     cwd: PathBuf,
     theme: Theme,
     config: Config,
+    attachments: Attachments,
 }
 
 /// Where a run goes.
@@ -86,12 +89,15 @@ impl Job {
         let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
         let mut output = self.output(&wired, &interrupt);
         let exit = match prompts {
-            Prompts::Argument(prompt) => turn(&mut wired, prompt, &mut output, &interrupt).await,
+            Prompts::Argument(prompt) => {
+                let content = self.prepare(&prompt, &mut output).await;
+                turn(&mut wired, content, &mut output, &interrupt).await
+            }
             Prompts::Stdin => match self.whole_input().await? {
                 prompt if prompt.trim().is_empty() => {
                     Err(Failure::new(Exit::Usage, "usage", "standard input held no prompt"))
                 }
-                prompt => turn(&mut wired, prompt, &mut output, &interrupt).await,
+                prompt => turn(&mut wired, Content::Text(prompt), &mut output, &interrupt).await,
             },
             Prompts::Lines => self.lines(&mut wired, &mut output, &interrupt).await,
         };
@@ -140,14 +146,14 @@ impl Job {
         interrupt: &Interrupt,
     ) -> Result<Exit, Failure> {
         let mut exit = Exit::Ok;
-        let (mut attachments, models) = (Attachments::default(), ModelList::default());
+        let models = ModelList::default();
         let mut lines = read_lines();
         while let Some(Some(line)) = interrupt.unless(lines.recv()).await {
             if line.starts_with('/') {
                 let mut context = SlashContext {
                     wired,
                     config: &mut self.config,
-                    attachments: &mut attachments,
+                    attachments: &mut self.attachments,
                     models: &models,
                     columns: COLUMNS,
                 };
@@ -162,13 +168,23 @@ impl Job {
                     break;
                 }
             } else if !line.trim().is_empty() {
-                exit = exit.and(turn(wired, line, output, interrupt).await?);
+                let content = self.prepare(&line, output).await;
+                exit = exit.and(turn(wired, content, output, interrupt).await?);
             }
             if interrupt.is_raised() {
                 break;
             }
         }
         Ok(exit)
+    }
+
+    /// A prompt with the images that it names.
+    async fn prepare(&mut self, prompt: &str, output: &mut Output) -> Content {
+        let prepared = self.attachments.prepare(prompt).await;
+        for line in &prepared.lines {
+            output.say(line);
+        }
+        prepared.content
     }
 
     async fn whole_input(&self) -> Result<String, Failure> {
@@ -195,12 +211,12 @@ impl Job {
 
 async fn turn(
     wired: &mut Wired,
-    prompt: String,
+    content: Content,
     output: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Exit, Failure> {
     let hands = Hands { listener: output.listener(), approver: &mut Nobody, interrupt };
-    let report = wired.agent.run_turn(Content::Text(prompt), hands).await;
+    let report = wired.agent.run_turn(content, hands).await;
     let report = report.map_err(|error| Failure::new(Exit::Failure, "record", error))?;
     Ok(Exit::of_turn(&report))
 }

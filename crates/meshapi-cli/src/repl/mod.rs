@@ -1,5 +1,6 @@
 //! The interactive program: read, run a turn, show, repeat.
 
+pub mod attach;
 pub mod banner;
 pub mod complete;
 pub mod editor;
@@ -10,7 +11,6 @@ pub mod turn;
 use std::{collections::VecDeque, path::PathBuf};
 
 use mesh_agent::{Interrupt, builtin::Asker};
-use mesh_client::wire::Content;
 
 use crate::{
     config::{Config, Environment},
@@ -61,7 +61,7 @@ impl Session {
         let asker: std::sync::Arc<dyn Asker> = std::sync::Arc::new(screen.clone());
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
         let runtime = crate::commands::runtime()?;
-        let (attachments, models) = (Attachments::default(), ModelList::default());
+        let (attachments, models) = (Attachments::new(&cwd, env.home.as_deref()), ModelList::default());
         Ok(Session { wired, config, theme, cwd, screen, interrupt, attachments, models, runtime })
     }
 
@@ -141,6 +141,8 @@ impl Session {
 
     fn turn(&mut self, text: String, queue: VecDeque<String>) -> Result<TurnOutcome, Failure> {
         self.interrupt.clear();
+        let prepared = self.runtime.block_on(self.attachments.prepare(&text));
+        self.print(&prepared.lines);
         let Wired { agent, servers, .. } = &mut self.wired;
         let controls = LiveControls {
             settings: agent.settings().clone(),
@@ -150,7 +152,7 @@ impl Session {
         };
         let parts = TurnParts {
             agent,
-            content: Content::Text(text),
+            content: prepared.content,
             screen: &self.screen,
             controls,
             servers,

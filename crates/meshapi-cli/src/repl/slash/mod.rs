@@ -4,7 +4,6 @@
 //! - `settings`, `session`, `files`, `models`: what they do, by what they touch
 //!
 //! [`run`] serves a session between its turns, [`run_live`] one whose turn is running.
-mod attachments;
 mod files;
 mod models;
 mod session;
@@ -23,7 +22,7 @@ use crate::{
     wiring::Wired,
 };
 
-pub use attachments::Attachments;
+pub use crate::repl::attach::Attachments;
 pub use models::ModelList;
 pub use table::{Command, commands};
 

@@ -220,14 +220,16 @@ fn pick<'s>(list: &'s [RunningServer], which: &str) -> Option<&'s RunningServer>
     })
 }
 
-pub(super) fn image(argument: &str, context: &mut SlashContext<'_>) -> Outcome {
-    if !argument.is_empty() {
-        return Outcome::of(context.attachments.queue(argument));
-    }
-    match context.attachments.queued() {
-        0 => Outcome::note("usage: /image PATH or URL: it goes with the next prompt"),
-        count => Outcome::note(&format!("{count} image(s) queued for next prompt")),
-    }
+pub(super) fn image<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a> {
+    Box::pin(async move {
+        if !argument.is_empty() {
+            return Outcome::of(context.attachments.queue(argument).await);
+        }
+        match context.attachments.queued() {
+            0 => Outcome::note("usage: /image PATH or URL: it goes with the next prompt"),
+            count => Outcome::note(&format!("{count} image(s) queued for next prompt")),
+        }
+    })
 }
 
 pub(super) fn clear_attach(_: &str, context: &mut SlashContext<'_>) -> Outcome {

@@ -84,7 +84,7 @@ static COMMANDS: [Command; 18] = [
         .choosing(&["off"]),
     row("hops", "[N|off]", "requests before a turn pauses", Run::Now(settings::hops)).choosing(&["off"]),
     row("file", "PATH", "put a text file into the conversation", Run::Later(files::file)),
-    row("image", "[PATH|URL]", "attach an image to the next prompt", Run::Now(session::image)),
+    row("image", "[PATH|URL]", "attach an image to the next prompt", Run::Later(session::image)),
     row("system", "[TEXT]", "show or set the base prompt of this session", Run::Now(session::system)),
     row("clear", "", "forget the conversation and the plan", Run::Now(session::clear)),
     row("clear-attach", "", "drop the images that wait", Run::Now(session::clear_attach)),

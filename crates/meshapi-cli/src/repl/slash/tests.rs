@@ -42,7 +42,8 @@ impl Lab {
         let mode = PermissionMode::Default;
         let wired = wire_to(gateway, &config, home.path(), Some(home.path()), mode, false, None);
         let Ok(wired) = wired else { panic!("not wired") };
-        Lab { home, wired, config, attachments: Attachments::default(), models: ModelList::default() }
+        let attachments = Attachments::new(home.path(), Some(home.path()));
+        Lab { home, wired, config, attachments, models: ModelList::default() }
     }
 
     async fn run(&mut self, line: &str) -> Outcome {
