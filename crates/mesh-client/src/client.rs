@@ -1,6 +1,6 @@
 //! MeshClient and its builder: one attempt at a time, streaming or whole.
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -55,7 +55,8 @@ pub struct MeshClient {
 
 struct Settings {
     base: BaseUrl,
-    bearer: HeaderValue,
+    /// Replaced when the user gives another key.
+    bearer: RwLock<HeaderValue>,
     mesh_version: Option<HeaderValue>,
     deadlines: Deadlines,
     whole_timeout: Duration,
@@ -85,6 +86,11 @@ impl MeshClient {
     /// Returns the gateway's address.
     pub fn base_url(&self) -> &BaseUrl {
         &self.settings.base
+    }
+
+    /// Uses another key from the next request on, in all clones.
+    pub fn set_key(&self, key: &ApiKey) {
+        *self.settings.bearer.write().unwrap_or_else(PoisonError::into_inner) = key.bearer();
     }
 
     /// Sends one streaming request and returns the answer once its head is there.
@@ -121,7 +127,8 @@ impl MeshClient {
         *request.method_mut() = method;
         *request.uri_mut() = self.address(path);
         let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, self.settings.bearer.clone());
+        let bearer = self.settings.bearer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        headers.insert(AUTHORIZATION, bearer);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, JSON);
         if let Some(version) = &self.settings.mesh_version {
@@ -246,7 +253,7 @@ impl MeshClientBuilder {
     /// Returns the client. Nothing is opened, read or resolved yet.
     pub fn build(self) -> MeshClient {
         let settings = Settings {
-            bearer: self.key.bearer(),
+            bearer: RwLock::new(self.key.bearer()),
             base: self.base,
             mesh_version: self.mesh_version,
             deadlines: self.deadlines,

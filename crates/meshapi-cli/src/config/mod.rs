@@ -16,7 +16,7 @@ pub mod settings;
 
 use std::{fmt, io, path::Path};
 
-use mesh_client::{BaseUrl, BaseUrlError};
+use mesh_client::{ApiKey, BaseUrl, BaseUrlError};
 use serde_json::Value;
 
 pub use env::Environment;
@@ -225,6 +225,17 @@ impl Config {
     /// The key and where it was found.
     pub fn key(&self) -> Option<&FoundKey> {
         self.key.as_ref()
+    }
+
+    /// Takes another key from now on and stores it.
+    ///
+    /// # Errors
+    /// It cannot be stored; it holds for this run all the same.
+    pub fn store_key(&mut self, key: ApiKey) -> Result<(), ConfigError> {
+        let path = self.folder.file(key::CREDENTIALS).display().to_string();
+        let stored = key::save(&self.folder, &key).map_err(|source| ConfigError::Store { path, source });
+        self.key = Some(FoundKey { key, source: KeySource::Credentials });
+        stored
     }
 
     /// The model to ask for. A model given for this run beats automatic routing.

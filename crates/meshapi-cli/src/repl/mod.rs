@@ -1,11 +1,15 @@
 //! The interactive program: read, run a turn, show, repeat.
 
+pub mod ask;
 pub mod attach;
 pub mod banner;
 pub mod complete;
 pub mod editor;
 pub mod history;
+pub mod login;
+pub mod secrets;
 pub mod slash;
+pub mod survivors;
 pub mod turn;
 
 use std::{collections::VecDeque, path::PathBuf};
@@ -16,7 +20,10 @@ use crate::{
     config::{Config, Environment},
     exit::{Exit, Failure},
     repl::{
+        ask::{Ask, TerminalAsk},
         editor::{Editor, Read},
+        login::Login,
+        secrets::Checked,
         slash::{Attachments, LiveControls, ModelList, SlashContext},
         turn::{TurnOutcome, TurnParts},
     },
@@ -42,16 +49,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Puts a session together. Nothing is asked and nothing is sent yet.
+    /// Puts a session together. At a first run it asks for a key; nothing else is asked or sent yet.
     ///
     /// # Errors
     /// The working directory cannot be used, or there is no key.
     pub fn new(
-        config: Config,
+        mut config: Config,
         env: &Environment,
         mode: mesh_safety::PermissionMode,
         theme: Theme,
     ) -> Result<Session, Failure> {
+        let runtime = crate::commands::runtime()?;
+        let models = ModelList::default();
+        if config.key().is_none() {
+            let mut person = TerminalAsk::new(theme);
+            person.say(&first_words(&config));
+            take_key(&mut person, &mut config, &runtime, &models)?;
+        }
         let key = crate::commands::key(&config)?.clone();
         let cwd = std::env::current_dir().map_err(|error| {
             Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
@@ -60,8 +74,7 @@ impl Session {
         let screen = Screen::new(theme, interrupt.clone());
         let asker: std::sync::Arc<dyn Asker> = std::sync::Arc::new(screen.clone());
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
-        let runtime = crate::commands::runtime()?;
-        let (attachments, models) = (Attachments::new(&cwd, env.home.as_deref()), ModelList::default());
+        let attachments = Attachments::new(&cwd, env.home.as_deref());
         Ok(Session { wired, config, theme, cwd, screen, interrupt, attachments, models, runtime })
     }
 
@@ -75,6 +88,7 @@ impl Session {
         self.print(&banner::banner(&self.cwd, self.config.folder(), &settings, columns));
         let mode = self.wired.agent.mode().clone();
         let servers = self.wired.servers.clone();
+        survivors::settle(&mut TerminalAsk::new(self.theme), &servers, &self.runtime, columns)?;
         let folder = self.config.folder().clone();
         let mut editor = Editor::new(folder, &self.cwd, self.theme, mode, servers);
         let mut queue: VecDeque<String> = VecDeque::new();
@@ -106,11 +120,21 @@ impl Session {
             if let Some(line) = slash::command_line(&text) {
                 let outcome = self.command(line);
                 self.print(&outcome.lines);
+                if outcome.login {
+                    self.login()?;
+                }
                 if outcome.leave {
                     break;
                 }
                 continue;
             }
+            let text = match secrets::check(&mut TerminalAsk::new(self.theme), text)? {
+                Checked::Send(text) => text,
+                Checked::Keep(text) => {
+                    draft = if draft.is_empty() { text } else { format!("{draft}\n{text}") };
+                    continue;
+                }
+            };
             self.print(&[Line::blank()]);
             let waiting = std::mem::take(&mut queue);
             let outcome = self.turn(text, waiting)?;
@@ -126,6 +150,19 @@ impl Session {
         let servers = self.wired.servers.clone();
         self.runtime.block_on(servers.kill_all());
         Ok(Exit::Ok)
+    }
+
+    /// Asks for a key and uses it from the next request on.
+    fn login(&mut self) -> Result<(), Failure> {
+        let mut person = TerminalAsk::new(self.theme);
+        if take_key(&mut person, &mut self.config, &self.runtime, &self.models)?
+            && let Some(found) = self.config.key()
+        {
+            self.wired.client.set_key(&found.key);
+        } else {
+            self.print(&[Line::of(Style::Dim, "The key stays as it was.")]);
+        }
+        Ok(())
     }
 
     fn command(&mut self, line: &str) -> slash::Outcome {
@@ -167,5 +204,34 @@ impl Session {
         let text: String = lines.iter().map(|line| format!("{}\n", self.theme.paint(line))).collect();
         // A terminal that is gone ends the loop at its next read.
         let _ = terminal::write(&text);
+    }
+}
+
+/// What a person sees who has no key yet.
+fn first_words(config: &Config) -> [Line; 3] {
+    let base = config.base_url().as_str();
+    [
+        Line::blank(),
+        Line::of(Style::Brand, "✦  meshapi").with(Style::Plain, " needs an API key"),
+        Line::of(Style::Dim, &format!("   It is tried at {base} and saved for you alone. Esc leaves.")),
+    ]
+}
+
+/// Asks for a key. Says whether there is a new one.
+fn take_key(
+    person: &mut dyn Ask,
+    config: &mut Config,
+    runtime: &tokio::runtime::Runtime,
+    models: &ModelList,
+) -> Result<bool, Failure> {
+    let base = config.base_url().clone();
+    match login::ask(person, config, |key| login::check(&base, key, runtime))? {
+        Some(Login { catalog, .. }) => {
+            if let Some(catalog) = catalog {
+                models.set(catalog);
+            }
+            Ok(true)
+        }
+        None => Ok(false),
     }
 }

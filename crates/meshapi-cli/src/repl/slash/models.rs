@@ -13,12 +13,9 @@ use super::{
     settings::{finished, store},
     table::Work,
 };
-use crate::{
-    exit::with_causes,
-    ui::{
-        line::{Line, Style},
-        text::{clip_width, one_line, width},
-    },
+use crate::ui::{
+    line::{Line, Style},
+    text::{clip_width, one_line, width},
 };
 
 /// Longest wait for the catalogue where it is only looked at in passing. It is 2.8 MB.
@@ -76,7 +73,7 @@ impl ModelList {
                 self.set(catalog.clone());
                 Ok(Arc::new(catalog))
             }
-            Ok(Err(error)) => Err(with_causes(&error)),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
         }
     }

@@ -8,12 +8,9 @@ use super::{
     Outcome, SlashContext,
     table::{Work, commands},
 };
-use crate::{
-    exit::with_causes,
-    ui::{
-        line::{Line, Style},
-        text::{clip_width, one_line, width},
-    },
+use crate::ui::{
+    line::{Line, Style},
+    text::{clip_width, one_line, width},
 };
 
 /// Longest wait for the balance.
@@ -137,7 +134,7 @@ pub(super) fn cost<'a>(_: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a
                 Some(usd) => format!("Balance: {usd}"),
                 None => "Balance: the gateway does not say".to_owned(),
             },
-            Ok(Err(error)) => format!("Balance: not to be had ({})", with_causes(&error)),
+            Ok(Err(error)) => format!("Balance: not to be had ({error})"),
             Err(_) => format!("Balance: no answer within {} s", BALANCE_TIMEOUT.as_secs()),
         };
         lines.push(Line::of(Style::Dim, &balance));
