@@ -10,15 +10,25 @@ use meshapi_cli::{
     commands,
     config::Environment,
     exit::{Exit, Failure},
-    ui::theme::Theme,
+    repl::guard,
+    ui::{live::terminal, theme::Theme},
 };
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
-        Ok(cli) => run(&cli),
+    let exit = match cli::parse(std::env::args_os()) {
+        Ok(cli) => std::panic::catch_unwind(|| run(&cli)).unwrap_or_else(|_| broken()),
         Err(stop) => tell(&stop),
+    };
+    exit.into()
+}
+
+/// A fault inside ended the program: the terminal is given back, and what was held back of it is told.
+fn broken() -> Exit {
+    terminal::lend();
+    match guard::held_panic() {
+        Some(panic) => Failure::new(Exit::Failure, "internal", panic).show(&mut stderr(), Theme::PLAIN),
+        None => Exit::Failure,
     }
-    .into()
 }
 
 fn run(cli: &Cli) -> Exit {

@@ -13,7 +13,6 @@ use reedline::{
 use crate::{
     config::Folder,
     repl::{complete::Commands, history::PromptHistory},
-    sys,
     ui::{
         line::{Line, Style},
         live::terminal,
@@ -112,9 +111,7 @@ impl EditMode for Keys {
                     return ReedlineEvent::Repaint;
                 }
                 KeyCode::Char('z') if modifiers.contains(KeyModifiers::CONTROL) => {
-                    let _ = crossterm::terminal::disable_raw_mode();
-                    sys::suspend();
-                    let _ = crossterm::terminal::enable_raw_mode();
+                    terminal::pause();
                     return ReedlineEvent::Repaint;
                 }
                 _ => {}

@@ -5,6 +5,7 @@ pub mod attach;
 pub mod banner;
 pub mod complete;
 pub mod editor;
+pub mod guard;
 pub mod history;
 pub mod login;
 pub mod secrets;
@@ -22,9 +23,10 @@ use crate::{
     repl::{
         ask::{Ask, TerminalAsk},
         editor::{Editor, Read},
+        guard::Guard,
         login::Login,
         secrets::Checked,
-        slash::{Attachments, LiveControls, ModelList, SlashContext},
+        slash::{Attachments, LiveControls, ModelList, Outcome, SlashContext},
         turn::{TurnOutcome, TurnParts},
     },
     ui::{
@@ -43,6 +45,7 @@ pub struct Session {
     cwd: PathBuf,
     screen: Screen,
     interrupt: Interrupt,
+    guard: Guard,
     attachments: Attachments,
     models: ModelList,
     runtime: tokio::runtime::Runtime,
@@ -59,6 +62,9 @@ impl Session {
         mode: mesh_safety::PermissionMode,
         theme: Theme,
     ) -> Result<Session, Failure> {
+        let interrupt = Interrupt::default();
+        let guard = Guard::watch(interrupt.clone())?;
+        guard::hold_panics();
         let runtime = crate::commands::runtime()?;
         let models = ModelList::default();
         if config.key().is_none() {
@@ -70,12 +76,12 @@ impl Session {
         let cwd = std::env::current_dir().map_err(|error| {
             Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
         })?;
-        let interrupt = Interrupt::default();
         let screen = Screen::new(theme, interrupt.clone());
         let asker: std::sync::Arc<dyn Asker> = std::sync::Arc::new(screen.clone());
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
+        guard.keep(wired.servers.clone());
         let attachments = Attachments::new(&cwd, env.home.as_deref());
-        Ok(Session { wired, config, theme, cwd, screen, interrupt, attachments, models, runtime })
+        Ok(Session { wired, config, theme, cwd, screen, interrupt, guard, attachments, models, runtime })
     }
 
     /// Runs the session to its end.
@@ -165,7 +171,9 @@ impl Session {
         Ok(())
     }
 
-    fn command(&mut self, line: &str) -> slash::Outcome {
+    fn command(&mut self, line: &str) -> Outcome {
+        self.interrupt.clear();
+        let busy = self.guard.busy();
         let mut context = SlashContext {
             wired: &mut self.wired,
             config: &mut self.config,
@@ -173,11 +181,17 @@ impl Session {
             models: &self.models,
             columns: terminal::size().columns,
         };
-        self.runtime.block_on(slash::run(line, &mut context))
+        let stopped = Outcome { lines: vec![Line::of(Style::Warn, "stopped")], ..Outcome::default() };
+        let run = self.interrupt.unless(slash::run(line, &mut context));
+        let outcome = self.runtime.block_on(run).unwrap_or(stopped);
+        drop(busy);
+        self.guard.wait_if_ending();
+        outcome
     }
 
     fn turn(&mut self, text: String, queue: VecDeque<String>) -> Result<TurnOutcome, Failure> {
         self.interrupt.clear();
+        let busy = self.guard.busy();
         let prepared = self.runtime.block_on(self.attachments.prepare(&text));
         self.print(&prepared.lines);
         let Wired { agent, servers, .. } = &mut self.wired;
@@ -197,7 +211,10 @@ impl Session {
             queue,
             draft: String::new(),
         };
-        Ok(self.runtime.block_on(turn::run(parts))?)
+        let outcome = self.runtime.block_on(turn::run(parts));
+        drop(busy);
+        self.guard.wait_if_ending();
+        Ok(outcome?)
     }
 
     fn print(&self, lines: &[Line]) {

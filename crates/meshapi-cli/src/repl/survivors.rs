@@ -58,7 +58,8 @@ fn found(survivors: &[ServerRecord], columns: usize) -> Vec<Line> {
     lines
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::process::{Child, Command};
 

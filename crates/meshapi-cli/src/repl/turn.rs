@@ -12,7 +12,6 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     repl::slash::{self, LiveControls},
-    sys,
     ui::{
         approve::ScreenApprover,
         line::{Line, Style},
@@ -23,7 +22,7 @@ use crate::{
             question::{Question, Reply},
             region::Size,
             state::Phase,
-            terminal::RawMode,
+            terminal::{self, RawMode},
         },
     },
 };
@@ -95,6 +94,12 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
                     Err(_) => interrupt.raise(),
                 },
                 _ = tick.tick() => {
+                    if terminal::take_regained() {
+                        screen.with(|state| state.regain());
+                    }
+                    if terminal::take_pause_wish() {
+                        driver.suspend();
+                    }
                     ticks = ticks.wrapping_add(1);
                     let urls = (ticks % 16 == 1).then(|| servers.list().into_iter().map(|s| s.url).collect());
                     screen.with(|state| {
@@ -296,7 +301,7 @@ impl Driver<'_> {
     fn suspend(&mut self) {
         self.screen.flush();
         self.raw.take();
-        sys::suspend();
+        terminal::suspend();
         self.raw = RawMode::enter().ok();
         self.screen.with(|state| {
             state.regain();

@@ -21,3 +21,14 @@ pub enum StopSignal {
     /// The terminal went away.
     Hangup,
 }
+
+/// What the system says to a program at a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionSignal {
+    /// It shall stop.
+    Stop(StopSignal),
+    /// It shall pause until it is told to go on.
+    Pause,
+    /// It goes on.
+    Continue,
+}

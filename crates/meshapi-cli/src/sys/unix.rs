@@ -9,7 +9,7 @@ use std::{
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::StopSignal;
+use super::{SessionSignal, StopSignal};
 
 /// Variable that names the user's home.
 pub const HOME_VARIABLE: &str = "HOME";
@@ -99,6 +99,58 @@ impl StopSignals {
             _ = self.hangup.recv() => StopSignal::Hangup,
         }
     }
+}
+
+/// The signals that a program at a terminal has to do with, watched from the moment this is made.
+#[derive(Debug)]
+pub struct SessionSignals {
+    stop: StopSignals,
+    pause: Signal,
+    go_on: Signal,
+}
+
+impl SessionSignals {
+    /// Begins to watch. From here on the signals do nothing by themselves.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub fn watch() -> io::Result<SessionSignals> {
+        let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
+        Ok(SessionSignals {
+            stop: StopSignals::watch()?,
+            pause: signal(raw(rustix::process::Signal::TSTP))?,
+            go_on: signal(raw(rustix::process::Signal::CONT))?,
+        })
+    }
+
+    /// The next signal.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a signal that comes while no one waits is given to the next call.
+    pub async fn next(&mut self) -> SessionSignal {
+        tokio::select! {
+            signal = self.stop.next() => SessionSignal::Stop(signal),
+            _ = self.pause.recv() => SessionSignal::Pause,
+            _ = self.go_on.recv() => SessionSignal::Continue,
+        }
+    }
+}
+
+/// Ends the process by a signal, as if nobody had watched for it.
+pub fn die_of(signal: StopSignal) -> ! {
+    use rustix::process::Signal;
+    let signal = match signal {
+        StopSignal::Interrupt => Signal::INT,
+        StopSignal::Terminate => Signal::TERM,
+        StopSignal::Hangup => Signal::HUP,
+    };
+    let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
+    std::process::exit(128 + signal.as_raw())
+}
+
+/// Tells the program itself that its terminal may have changed, so that it is drawn anew.
+pub fn redraw() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::WINCH);
 }
 
 /// Stops the whole program as Ctrl+Z does; returns when it goes on.

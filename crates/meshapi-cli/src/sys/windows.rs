@@ -8,7 +8,7 @@ use std::{
 
 use tokio::signal::windows::{CtrlC, CtrlClose, CtrlShutdown, ctrl_c, ctrl_close, ctrl_shutdown};
 
-use super::StopSignal;
+use super::{SessionSignal, StopSignal};
 
 /// Variable that names the user's home.
 pub const HOME_VARIABLE: &str = "USERPROFILE";
@@ -80,6 +80,38 @@ impl StopSignals {
         }
     }
 }
+
+/// The signals that a program at a terminal has to do with, watched from the moment this is made.
+#[derive(Debug)]
+pub struct SessionSignals {
+    stop: StopSignals,
+}
+
+impl SessionSignals {
+    /// Begins to watch. From here on the signals do nothing by themselves.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub fn watch() -> io::Result<SessionSignals> {
+        Ok(SessionSignals { stop: StopSignals::watch()? })
+    }
+
+    /// The next signal.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a signal that comes while no one waits is given to the next call.
+    pub async fn next(&mut self) -> SessionSignal {
+        SessionSignal::Stop(self.stop.next().await)
+    }
+}
+
+/// Ends the process with the code of an interrupted one.
+pub fn die_of(_signal: StopSignal) -> ! {
+    std::process::exit(130)
+}
+
+/// Does nothing: the console redraws by itself.
+pub fn redraw() {}
 
 /// Permission bits: there are none.
 ///
