@@ -64,6 +64,17 @@ impl Lab {
         command
     }
 
+    /// The variables that the binary sees.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+        vec![
+            ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
+            ("HOME".into(), path(self.home())),
+            ("MESHAPI_API_KEY".into(), KEY.into()),
+            ("MESHAPI_BASE_URL".into(), self.gateway.base_url().to_string()),
+        ]
+    }
+
     /// Runs the binary to its end.
     ///
     /// # Panics

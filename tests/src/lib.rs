@@ -2,6 +2,8 @@
 //! shared conformance vectors.
 //!
 //! - [`conformance`]: one file a set of vectors, and the JSON lines protocol
+//! - [`pty`]: a terminal for the binary, with a screen that can be read
 //! - [`lab`]: the binary from outside, beside a scripted gateway
 pub mod conformance;
 pub mod lab;
+pub mod pty;

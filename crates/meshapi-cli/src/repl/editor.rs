@@ -1,13 +1,20 @@
 //! The line at the prompt: reedline with our keys, our history and the row below it.
 
-use std::{borrow::Cow, path::Path};
+use std::{
+    borrow::Cow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use mesh_agent::{SharedMode, builtin::Servers};
 use reedline::{
-    Color, ColumnarMenu, EditCommand, EditMode, Emacs, Hinter, History, MenuBuilder, Prompt, PromptEditMode,
-    PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu, ReedlineRawEvent,
-    Signal, default_emacs_keybindings,
+    Color, ColumnarMenu, EditCommand, EditMode, Emacs, Highlighter, Hinter, History, MenuBuilder, Prompt,
+    PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
+    ReedlineRawEvent, Signal, StyledText, default_emacs_keybindings,
 };
 
 use crate::{
@@ -18,7 +25,7 @@ use crate::{
         live::terminal,
         text,
         theme::Theme,
-        toolbar,
+        toolbar, wrap,
     },
 };
 
@@ -35,8 +42,8 @@ pub enum Read {
 pub struct Editor {
     line: Reedline,
     theme: Theme,
-    /// Nothing was typed when Ctrl+C came last.
-    cleared: bool,
+    /// The line was empty when it was painted last.
+    is_empty: Arc<AtomicBool>,
 }
 
 impl Editor {
@@ -54,11 +61,13 @@ impl Editor {
             ReedlineEvent::UntilFound(vec![complete, ReedlineEvent::MenuNext]),
         );
         let menu = ColumnarMenu::default().with_name(MENU).with_columns(1);
+        let is_empty = Arc::new(AtomicBool::new(true));
         let line = Reedline::create()
             .use_bracketed_paste(true)
             .with_ansi_colors(theme.is_coloured())
             .with_edit_mode(Box::new(Keys { emacs: Emacs::new(keys), mode: mode.clone() }))
             .with_hinter(Box::new(Below { theme, mode, servers }))
+            .with_highlighter(Box::new(Watch(Arc::clone(&is_empty))))
             .with_completer(Box::new(Commands::new(cwd)))
             .with_quick_completions(true)
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)));
@@ -66,7 +75,7 @@ impl Editor {
             Ok(history) => line.with_history(Box::new(history) as Box<dyn History>),
             Err(_) => line,
         };
-        Editor { line, theme, cleared: false }
+        Editor { line, theme, is_empty }
     }
 
     /// Waits for a line; `draft` stands there already.
@@ -78,15 +87,11 @@ impl Editor {
             self.line.run_edit_commands(&[EditCommand::InsertString(draft.to_owned())]);
         }
         loop {
-            let before = self.line.read_line(&Sign { theme: self.theme })?;
-            match before {
+            match self.line.read_line(&Sign { theme: self.theme })? {
                 Signal::Success(text) => return Ok(Read::Text(text)),
                 Signal::CtrlD => return Ok(Read::Leave),
-                // reedline has emptied the line: a second one on the empty line leaves.
-                Signal::CtrlC if self.cleared || self.line.current_buffer_contents().is_empty() => {
-                    return Ok(Read::Leave);
-                }
-                Signal::CtrlC => self.cleared = true,
+                // reedline empties the line: only one on an empty line leaves.
+                Signal::CtrlC if self.is_empty.load(Ordering::Relaxed) => return Ok(Read::Leave),
                 _ => {}
             }
         }
@@ -147,8 +152,10 @@ impl Hinter for Below {
             rows.push_str(&format!("\n{}", self.theme.paint(&row)));
         }
         // The last cell stays free: a full row would wrap.
-        let row = toolbar::row(self.mode.get(), columns);
-        rows.push_str(&format!("\n{}", self.theme.paint(&row)));
+        let row = wrap::rows(toolbar::row(self.mode.get(), columns), columns.saturating_sub(1).max(1));
+        if let Some(row) = row.first() {
+            rows.push_str(&format!("\n{}", self.theme.paint(row)));
+        }
         rows
     }
 
@@ -158,6 +165,18 @@ impl Hinter for Below {
 
     fn next_hint_token(&self) -> String {
         String::new()
+    }
+}
+
+/// Shows the line as it is typed, and knows whether it was empty: reedline asks at every change, whatever its mode.
+struct Watch(Arc<AtomicBool>);
+
+impl Highlighter for Watch {
+    fn highlight(&self, line: &str, _: usize) -> StyledText {
+        self.0.store(line.is_empty(), Ordering::Relaxed);
+        let mut text = StyledText::new();
+        text.push((Default::default(), line.to_owned()));
+        text
     }
 }
 

@@ -30,8 +30,11 @@ use crate::{
 /// How often the screen is looked at: 30 times a second.
 const TICK: Duration = Duration::from_millis(33);
 
-/// For so long after a question appears a key was meant for what was there before.
-const TYPED_AHEAD: Duration = Duration::from_millis(150);
+/// For so long after a question appears a key may be meant for what was there before,
+const TYPED_AHEAD: Duration = Duration::from_millis(300);
+
+/// if the person was typing: so recently before it.
+const TYPING: Duration = Duration::from_millis(1_000);
 
 /// Whom a turn needs.
 pub struct TurnParts<'a> {
@@ -75,8 +78,16 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
     let mode = agent.mode().clone();
     let mut listener = ScreenListener::new(screen.clone());
     let mut approver = ScreenApprover::new(screen.clone(), agent.cwd());
-    let mut driver =
-        Driver { screen, controls, interrupt, raw: Some(raw), asked_at: None, stopped_call: false };
+    let mut driver = Driver {
+        screen,
+        controls,
+        interrupt,
+        raw: Some(raw),
+        asked_at: None,
+        typed_ahead_until: None,
+        last_key: None,
+        stopped_call: false,
+    };
     let hands = Hands { listener: &mut listener, approver: &mut approver, interrupt };
     let mut keys = Keys::read();
     let mut tick = tokio::time::interval(TICK);
@@ -132,6 +143,9 @@ struct Driver<'a> {
     raw: Option<RawMode>,
     /// When the open question appeared.
     asked_at: Option<Instant>,
+    /// Until then keys are not for the question.
+    typed_ahead_until: Option<Instant>,
+    last_key: Option<Instant>,
     /// Esc has stopped a call already: the next one ends the turn.
     stopped_call: bool,
 }
@@ -140,7 +154,10 @@ impl Driver<'_> {
     fn key(&mut self, event: &Key) {
         self.follow_question();
         match event {
-            Key::Key(key) if key.kind != KeyEventKind::Release => self.press(*key),
+            Key::Key(key) if key.kind != KeyEventKind::Release => {
+                self.press(*key);
+                self.last_key = Some(Instant::now());
+            }
             Key::Paste(text) => self.insert(&text.replace("\r\n", "\n").replace('\r', "\n")),
             Key::Resize(columns, rows) => {
                 let size = Size { columns: usize::from(*columns).max(1), rows: usize::from(*rows).max(1) };
@@ -166,7 +183,12 @@ impl Driver<'_> {
     fn follow_question(&mut self) {
         let is_open = self.screen.with(|state| state.has_question());
         match (is_open, self.asked_at) {
-            (true, None) => self.asked_at = Some(Instant::now()),
+            (true, None) => {
+                let now = Instant::now();
+                self.asked_at = Some(now);
+                let was_typing = self.last_key.is_some_and(|last| now.duration_since(last) < TYPING);
+                self.typed_ahead_until = was_typing.then(|| now + TYPED_AHEAD);
+            }
             (false, Some(_)) => self.asked_at = None,
             _ => {}
         }
@@ -230,7 +252,10 @@ impl Driver<'_> {
 
     /// Gives the key to the open question, unless it may have been meant for what was there before. Says whether it was taken.
     fn answers(&self, key: KeyEvent) -> bool {
-        let Some(asked_at) = self.asked_at else { return false };
+        if self.asked_at.is_none() {
+            return false;
+        }
+        let is_ahead = self.typed_ahead_until.is_some_and(|until| Instant::now() < until);
         let reply = self.screen.with(|state| {
             let typing = !state.input.is_empty();
             let wants_words =
@@ -239,7 +264,7 @@ impl Driver<'_> {
             if (typing || wants_words) && !(wants_words && is_move) {
                 return None;
             }
-            if asked_at.elapsed() < TYPED_AHEAD && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
+            if is_ahead && matches!(key.code, KeyCode::Char(_) | KeyCode::Enter) {
                 return None;
             }
             let question = state.question_mut()?;
