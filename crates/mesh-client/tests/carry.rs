@@ -1,6 +1,7 @@
 //! The HTTP part alone: TLS, HTTP/2, proxies, the server loop. Everything on loopback.
 #![expect(clippy::unwrap_used, reason = "what a test sets up either stands or the test is wrong")]
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -132,6 +133,25 @@ async fn certificates_for_another_name_are_refused() {
     let client = HttpClient::builder().proxy(fixed).certificates(fixture("cert.pem")).build();
     let error = get(&client, "https://other.test/").await.unwrap_err();
     assert!(matches!(&error, HttpError::Connect { source: ConnectFailure::Tls(_), .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pinned_name_leads_to_its_addresses_and_is_still_checked() {
+    let port = tls_server(&["http/1.1"], Arc::default()).await;
+    // A resolver knows none of these names; nothing listens on the first address.
+    let pinned: [IpAddr; 2] = [[127, 0, 0, 9].into(), [127, 0, 0, 1].into()];
+    let client = || {
+        let pinned = HttpClient::builder().proxy(Proxy::Direct).pin(pinned);
+        pinned.certificates(fixture("cert.pem")).build()
+    };
+    let body = get(&client(), &format!("https://gateway.test:{port}/")).await;
+    assert_eq!(body.unwrap(), "HTTP/1.1");
+    let error = get(&client(), &format!("https://other.test:{port}/")).await.unwrap_err();
+    assert!(matches!(&error, HttpError::Connect { source: ConnectFailure::Tls(_), .. }), "{error:?}");
+    let nowhere: [IpAddr; 0] = [];
+    let client = HttpClient::builder().proxy(Proxy::Direct).pin(nowhere).build();
+    let error = get(&client, &format!("http://gateway.test:{port}/")).await.unwrap_err();
+    assert!(matches!(&error, HttpError::Connect { .. }), "{error:?}");
 }
 
 #[tokio::test]

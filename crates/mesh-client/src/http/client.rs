@@ -183,7 +183,7 @@ pub struct HttpClientBuilder {
     certificates: Option<PathBuf>,
     connect_timeout: Duration,
     deadlines: Deadlines,
-    pinned: Option<IpAddr>,
+    pinned: Option<Arc<[IpAddr]>>,
 }
 
 impl Default for HttpClientBuilder {
@@ -236,11 +236,11 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Connects every name to this address and asks no resolver, so that an address that was judged is the one that is
-    /// reached; TLS still checks the name. Combine with [`Proxy::Direct`]: a proxy would look the name up itself.
+    /// Connects every name to one of these addresses and asks no resolver, so that what was judged is what is reached;
+    /// TLS still checks the name. Goes with [`Proxy::Direct`]: a proxy would look the name up itself.
     #[must_use]
-    pub fn pin(mut self, address: IpAddr) -> HttpClientBuilder {
-        self.pinned = Some(address);
+    pub fn pin(mut self, addresses: impl Into<Arc<[IpAddr]>>) -> HttpClientBuilder {
+        self.pinned = Some(addresses.into());
         self
     }
 

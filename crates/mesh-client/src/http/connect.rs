@@ -45,7 +45,7 @@ impl Connector {
         proxy: Proxy,
         certificates: Option<PathBuf>,
         timeout: Duration,
-        pinned: Option<IpAddr>,
+        pinned: Option<Arc<[IpAddr]>>,
     ) -> Connector {
         let mut tcp = HttpConnector::new_with_resolver(Names::new(pinned));
         tcp.enforce_http(false);
@@ -169,6 +169,11 @@ impl Shared {
         };
         self.tls.get_or_init(config).clone()
     }
+}
+
+/// Says whether the environment names a proxy for an address. A client that pins addresses cannot use it.
+pub fn has_proxy(uri: &Uri) -> bool {
+    !uri.host().is_none_or(is_loopback) && Matcher::from_env().intercept(uri).is_some()
 }
 
 /// Says whether a host name or literal, as it stands in an address, is this machine.

@@ -16,6 +16,7 @@ pub use client::{
     CONNECT_TIMEOUT, Deadlines, FIRST_BYTE_TIMEOUT, HttpClient, HttpClientBuilder, IDLE_TIMEOUT, Proxy,
     is_loopback_host,
 };
+pub use connect::has_proxy;
 pub use error::{ConnectFailure, HttpError, Phase};
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 #[cfg(feature = "scripted-gateway")]

@@ -1,8 +1,9 @@
-//! Names of machines to addresses: by the system, or pinned to one that was judged before.
+//! Names of machines to addresses: by the system, or pinned to those that were judged before.
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
@@ -14,12 +15,12 @@ use tower_service::Service;
 pub(super) enum Names {
     /// The system.
     System(GaiResolver),
-    /// Nobody is asked: every name is this address, so that what was judged is what is connected to.
-    Pinned(IpAddr),
+    /// Nobody is asked: every name has these addresses, so that what was judged is what is connected to.
+    Pinned(Arc<[IpAddr]>),
 }
 
 impl Names {
-    pub(super) fn new(pinned: Option<IpAddr>) -> Names {
+    pub(super) fn new(pinned: Option<Arc<[IpAddr]>>) -> Names {
         pinned.map_or_else(|| Names::System(GaiResolver::new()), Names::Pinned)
     }
 }
@@ -35,9 +36,10 @@ impl Service<Name> for Names {
 
     fn call(&mut self, name: Name) -> Self::Future {
         match self {
-            Names::Pinned(address) => {
-                let found = vec![SocketAddr::new(*address, 0)].into_iter();
-                Box::pin(std::future::ready(Ok(found)))
+            Names::Pinned(addresses) => {
+                // The connector puts the port of the address bar in place of the 0.
+                let found: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
+                Box::pin(std::future::ready(Ok(found.into_iter())))
             }
             Names::System(resolver) => {
                 let asked = resolver.call(name);
