@@ -89,10 +89,10 @@ impl Job {
         let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
         let mut output = self.output(&wired, &interrupt);
         let exit = match prompts {
-            Prompts::Argument(prompt) => {
-                let content = self.prepare(&prompt, &mut output).await;
-                turn(&mut wired, content, &mut output, &interrupt).await
-            }
+            Prompts::Argument(prompt) => match interrupt.unless(self.prepare(&prompt, &mut output)).await {
+                Some(content) => turn(&mut wired, content, &mut output, &interrupt).await,
+                None => Ok(Exit::Interrupted),
+            },
             Prompts::Stdin => match self.whole_input().await? {
                 prompt if prompt.trim().is_empty() => {
                     Err(Failure::new(Exit::Usage, "usage", "standard input held no prompt"))
@@ -168,7 +168,7 @@ impl Job {
                     break;
                 }
             } else if !line.trim().is_empty() {
-                let content = self.prepare(&line, output).await;
+                let Some(content) = interrupt.unless(self.prepare(&line, output)).await else { break };
                 exit = exit.and(turn(wired, content, output, interrupt).await?);
             }
             if interrupt.is_raised() {

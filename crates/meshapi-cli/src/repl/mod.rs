@@ -8,6 +8,7 @@ pub mod editor;
 pub mod guard;
 pub mod history;
 pub mod login;
+mod paths;
 pub mod secrets;
 pub mod slash;
 pub mod survivors;
@@ -16,12 +17,14 @@ pub mod turn;
 use std::{collections::VecDeque, path::PathBuf};
 
 use mesh_agent::{Interrupt, builtin::Asker};
+use mesh_client::wire::Content;
 
 use crate::{
     config::{Config, Environment},
     exit::{Exit, Failure},
     repl::{
         ask::{Ask, TerminalAsk},
+        attach::{Prepared, scan},
         editor::{Editor, Read},
         guard::Guard,
         login::Login,
@@ -143,7 +146,12 @@ impl Session {
             };
             self.print(&[Line::blank()]);
             let waiting = std::mem::take(&mut queue);
-            let outcome = self.turn(text, waiting)?;
+            let Some(content) = self.prepare(&text) else {
+                queue = waiting;
+                draft = if draft.is_empty() { text } else { format!("{text}\n{draft}") };
+                continue;
+            };
+            let outcome = self.turn(content, waiting, std::mem::take(&mut draft))?;
             queue = outcome.queue;
             draft = outcome.draft;
             if let Err(error) = outcome.report {
@@ -174,6 +182,9 @@ impl Session {
     fn command(&mut self, line: &str) -> Outcome {
         self.interrupt.clear();
         let busy = self.guard.busy();
+        if line.split_once(char::is_whitespace).is_some_and(|(_, source)| scan::is_url(source.trim())) {
+            self.print(&[fetching()]);
+        }
         let mut context = SlashContext {
             wired: &mut self.wired,
             config: &mut self.config,
@@ -189,11 +200,37 @@ impl Session {
         outcome
     }
 
-    fn turn(&mut self, text: String, queue: VecDeque<String>) -> Result<TurnOutcome, Failure> {
+    /// The prompt with the images that it names; `None` if they were not waited for.
+    fn prepare(&mut self, text: &str) -> Option<Content> {
         self.interrupt.clear();
         let busy = self.guard.busy();
-        let prepared = self.runtime.block_on(self.attachments.prepare(&text));
-        self.print(&prepared.lines);
+        if self.attachments.goes_to_web(text) {
+            self.print(&[fetching()]);
+        }
+        let work = self.interrupt.unless(self.attachments.prepare(text));
+        let prepared = self.runtime.block_on(work);
+        drop(busy);
+        self.guard.wait_if_ending();
+        match prepared {
+            Some(Prepared { content, lines }) => {
+                self.print(&lines);
+                Some(content)
+            }
+            None => {
+                self.print(&[Line::of(Style::Warn, "stopped; nothing was sent")]);
+                None
+            }
+        }
+    }
+
+    fn turn(
+        &mut self,
+        content: Content,
+        queue: VecDeque<String>,
+        draft: String,
+    ) -> Result<TurnOutcome, Failure> {
+        self.interrupt.clear();
+        let busy = self.guard.busy();
         let Wired { agent, servers, .. } = &mut self.wired;
         let controls = LiveControls {
             settings: agent.settings().clone(),
@@ -203,13 +240,13 @@ impl Session {
         };
         let parts = TurnParts {
             agent,
-            content: prepared.content,
+            content,
             screen: &self.screen,
             controls,
             servers,
             interrupt: &self.interrupt,
             queue,
-            draft: String::new(),
+            draft,
         };
         let outcome = self.runtime.block_on(turn::run(parts));
         drop(busy);
@@ -222,6 +259,10 @@ impl Session {
         // A terminal that is gone ends the loop at its next read.
         let _ = terminal::write(&text);
     }
+}
+
+fn fetching() -> Line {
+    Line::of(Style::Dim, "→ fetching from the web (Ctrl+C stops)")
 }
 
 /// What a person sees who has no key yet.

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{Mode, OFlags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{SessionSignal, StopSignal};
@@ -59,6 +60,15 @@ pub fn private_folder(folder: &Path) -> io::Result<()> {
 /// The folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Opens a file to be read. A pipe that stands there now does not make us wait for its other end.
+///
+/// # Errors
+/// It is not there, or must not be read.
+pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Columns of the terminal behind standard output; `None` if there is none.

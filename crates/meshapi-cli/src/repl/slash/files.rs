@@ -1,14 +1,12 @@
 //! `/file`: a text of the user's disk in the conversation.
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{io::Read, path::Path};
 
 use super::{Outcome, SlashContext, table::Work};
 use crate::{
     exit::with_causes,
-    secret,
+    repl::paths,
+    secret, sys,
     ui::line::{Line, Style},
 };
 
@@ -80,10 +78,7 @@ fn read(argument: &str, cwd: &Path, home: Option<&Path>) -> Result<TextFile, Tro
     if argument.is_empty() {
         return Err(Trouble::NoPath);
     }
-    let path = spellings(argument, cwd, home)
-        .into_iter()
-        .find(|path| path.exists())
-        .ok_or_else(|| Trouble::Missing(argument.to_owned()))?;
+    let path = paths::meant(argument, cwd, home).ok_or_else(|| Trouble::Missing(argument.to_owned()))?;
     let shown = || argument.to_owned();
     let unreadable = |source| Trouble::Unreadable { path: shown(), source };
     // Looked at before it is opened: opening a pipe would wait for its other end.
@@ -97,7 +92,7 @@ fn read(argument: &str, cwd: &Path, home: Option<&Path>) -> Result<TextFile, Tro
         _ => {}
     }
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(&path).map_err(unreadable)?;
+    let file = sys::open_without_waiting(&path).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         // It grew meanwhile, or is one of those that do not say how long they are.
@@ -111,31 +106,10 @@ fn read(argument: &str, cwd: &Path, home: Option<&Path>) -> Result<TextFile, Tro
     Ok(TextFile { name, text })
 }
 
-/// What may be meant by a path as it was typed or dropped: itself, then without the quotes or backslashes of a shell.
-fn spellings(argument: &str, cwd: &Path, home: Option<&Path>) -> Vec<PathBuf> {
-    let quoted = |mark: char| argument.strip_prefix(mark)?.strip_suffix(mark).map(str::to_owned);
-    let mut texts = vec![argument.to_owned()];
-    texts.extend(quoted('"').or_else(|| quoted('\'')));
-    if argument.contains('\\') {
-        let mut plain = String::new();
-        let mut characters = argument.chars();
-        while let Some(character) = characters.next() {
-            plain.push(if character == '\\' { characters.next().unwrap_or(character) } else { character });
-        }
-        texts.push(plain);
-    }
-    let expanded = |text: String| match (text.strip_prefix('~'), home) {
-        (Some(""), Some(home)) => home.to_owned(),
-        (Some(rest), Some(home)) if rest.starts_with(['/', std::path::MAIN_SEPARATOR]) => {
-            home.join(&rest[1..])
-        }
-        _ => cwd.join(text),
-    };
-    texts.into_iter().map(expanded).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
