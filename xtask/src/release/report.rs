@@ -1,5 +1,6 @@
 //! What the stages found: one line a stage, every fault and note below it.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -50,6 +51,11 @@ impl Report {
     /// Runs a stage and shows what it found. A stage that cannot be run is a fault.
     pub(crate) fn stage(&mut self, name: &str, run: impl FnOnce() -> Result<Findings>) {
         let start = Instant::now();
+        let mut out = std::io::stdout();
+        if out.is_terminal() {
+            // Overwritten by the stage's line. A long stage prints nothing else.
+            let _ = write!(out, "...   {name}\r").and_then(|()| out.flush());
+        }
         let findings = run()
             .unwrap_or_else(|error| Findings { faults: vec![format!("{error:#}")], ..Findings::default() });
         print!("{}", show(name, &findings, start.elapsed().as_secs_f64()));
