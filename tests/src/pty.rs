@@ -162,9 +162,9 @@ impl Terminal {
     pub fn wait_for_prompt(&mut self) {
         self.wait_until("the prompt", |screen| {
             let rows: Vec<&str> = screen.lines().filter(|row| !row.trim().is_empty()).collect();
-            let is_bar = |row: &str| {
-                row.contains("mode") || row.contains("edits on") || row.contains("permissions on")
-            };
+            // While a turn runs the last row stands at the left.
+            let words = ["mode", "edits on", "permissions on"];
+            let is_bar = |row: &str| row.starts_with("  ") && words.iter().any(|word| row.contains(word));
             matches!(rows.as_slice(), [.., prompt, bar] if prompt.trim_end() == "›" && is_bar(bar))
         });
     }
@@ -180,6 +180,24 @@ impl Terminal {
             self.pump(Duration::from_millis(20));
             if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
                 self.pump(Duration::from_millis(50));
+                return status.exit_code();
+            }
+            assert!(Instant::now() < deadline, "the program does not end; the screen is\n{}", self.screen());
+        }
+    }
+
+    /// Leaves the prompt, however often it takes, and returns the exit code.
+    ///
+    /// # Panics
+    /// Where it does not end in a long time.
+    #[track_caller]
+    pub fn leave(&mut self) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // The program may have ended just now.
+            let _ = self.keys.write_all(b"\x04").and_then(|()| self.keys.flush());
+            self.pump(Duration::from_millis(200));
+            if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
                 return status.exit_code();
             }
             assert!(Instant::now() < deadline, "the program does not end; the screen is\n{}", self.screen());

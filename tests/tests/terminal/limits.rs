@@ -16,9 +16,7 @@ fn a_terminal_of_one_column_works() {
         terminal.wait_until("the turn", |_| true);
         std::thread::yield_now();
     }
-    terminal.keys("\x04");
-    terminal.keys("\x04");
-    assert_eq!(terminal.wait_for_end(), 0);
+    assert_eq!(terminal.leave(), 0);
 }
 
 #[test]
@@ -56,6 +54,7 @@ fn without_colours_nothing_is_lost() {
     terminal.keys("go\r");
     terminal.wait_for("**bold** and `code`");
     terminal.wait_for("tok");
+    terminal.wait_for_prompt();
     screen!("no-colour", lab, terminal);
     let log = String::from_utf8_lossy(terminal.log()).into_owned();
     assert!(!log.contains("\x1b[38;"), "{log:?}");

@@ -175,6 +175,13 @@ impl Driver<'_> {
             {
                 self.insert(c.encode_utf8(&mut [0; 4]));
             }
+            Key::Key(KeyEvent { code: KeyCode::Enter, .. }) => {
+                self.screen.with(|state| {
+                    if let Some(message) = state.input.submit() {
+                        state.input.enqueue(message);
+                    }
+                });
+            }
             Key::Paste(text) => self.insert(text),
             _ => {}
         }
