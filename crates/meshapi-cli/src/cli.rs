@@ -18,6 +18,10 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// Only print: no colours, no spinner, nothing that moves the cursor (also with TERM=dumb)
+    #[arg(long)]
+    pub plain: bool,
+
     /// A headless run.
     #[command(flatten)]
     pub headless: Headless,

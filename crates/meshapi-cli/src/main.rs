@@ -33,7 +33,7 @@ fn broken() -> Exit {
 
 fn run(cli: &Cli) -> Exit {
     let env = Environment::of_process();
-    let theme = Theme::detect(&env.terminal, stderr().is_terminal());
+    let theme = Theme::detect(&env.terminal, stderr().is_terminal() && !cli.plain);
     dispatch(cli, &env, theme).unwrap_or_else(|failure| failure.show(&mut stderr(), theme))
 }
 

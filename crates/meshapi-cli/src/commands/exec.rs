@@ -1,7 +1,7 @@
 //! The headless run: prompts in, text or events out, an exit code at the end.
 
 use std::{
-    io::{BufRead, BufReader, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
+    io::{BufRead, BufReader, IsTerminal, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
     path::PathBuf,
     time::Duration,
 };
@@ -16,14 +16,13 @@ use crate::{
     config::{Config, Environment, key::KeySource},
     exit::{Exit, Failure},
     repl::{
-        Session,
+        Session, plain,
         slash::{self, Attachments, ModelList, SlashContext},
     },
     sys::StopSignals,
     ui::{
         json::Init,
         line::{Line, Style},
-        live::terminal,
         run_json::{Detail, JsonRun},
         run_text::TextRun,
         theme::Theme,
@@ -46,7 +45,12 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
         return Err(Failure::new(Exit::Usage, "usage", "the prompt is empty").hint("write it after -p"));
     }
     let config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
-    if prompts == Prompts::Lines && terminal::is_terminal() {
+    let is_plain = cli.plain || env.terminal.term.as_deref() == Some("dumb") || !stdout().is_terminal();
+    if prompts == Prompts::Lines && cli.headless.output_format == OutputFormat::Text && stdin().is_terminal()
+    {
+        if is_plain {
+            return plain::run(config, env, cli.settings.mode);
+        }
         return Session::new(config, env, cli.settings.mode, theme)?.run();
     }
     let key = commands::key(&config)?.clone();

@@ -146,6 +146,28 @@ impl SessionSignals {
     }
 }
 
+/// What is typed is not shown until this is dropped.
+#[derive(Debug)]
+pub struct HiddenTyping {
+    before: rustix::termios::Termios,
+}
+
+/// Hides what is typed at standard input, if it is a terminal.
+pub fn hide_typing() -> Option<HiddenTyping> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let before = tcgetattr(io::stdin()).ok()?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).ok()?;
+    Some(HiddenTyping { before })
+}
+
+impl Drop for HiddenTyping {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &self.before);
+    }
+}
+
 /// Ends the process by a signal, as if nobody had watched for it.
 pub fn die_of(signal: StopSignal) -> ! {
     use rustix::process::Signal;

@@ -113,6 +113,15 @@ impl SessionSignals {
     }
 }
 
+/// What is typed is not shown until this is dropped.
+#[derive(Debug)]
+pub struct HiddenTyping(());
+
+/// Hides nothing: a console without cursor movement is rare here.
+pub fn hide_typing() -> Option<HiddenTyping> {
+    None
+}
+
 /// Ends the process with the code of an interrupted one.
 pub fn die_of(_signal: StopSignal) -> ! {
     std::process::exit(130)
