@@ -69,12 +69,13 @@ impl Region {
     pub fn draw(&mut self, finished: Vec<Line>, frame: Frame) -> String {
         let columns = self.size.columns;
         let committed: Vec<Line> = finished.into_iter().flat_map(|line| wrap::rows(line, columns)).collect();
+        let height = frame.rows.len().min(self.most_rows());
+        if committed.len() + height > self.size.rows {
+            return self.draw_long(&committed, frame);
+        }
         let commits = committed.len();
         let mut target = committed;
-        let mut rows = frame.rows;
-        rows.truncate(self.most_rows());
-        let height = rows.len();
-        target.extend(rows);
+        target.extend(frame.rows.into_iter().take(height));
         let mut pen = Pen { theme: self.theme, out: String::new(), at: self.at };
         let changed = self.apply(&target, &mut pen);
         if height == 0 {
@@ -94,6 +95,18 @@ impl Region {
             0 | 1 => pen.out,
             _ => format!("{}{}{}", SYNC.0, pen.out, SYNC.1),
         }
+    }
+
+    /// The same for more lines than the screen has: they are written one below the other and scroll by themselves.
+    fn draw_long(&mut self, committed: &[Line], frame: Frame) -> String {
+        let mut out = format!("{}{}", SYNC.0, self.clear());
+        for line in committed {
+            out.push_str(&self.theme.paint(line));
+            out.push_str("\r\n");
+        }
+        out.push_str(&self.draw(Vec::new(), frame));
+        out.push_str(SYNC.1);
+        out
     }
 
     /// Takes the region off the screen: the cursor stands in the first cell below what was committed.
@@ -238,4 +251,106 @@ fn common(before: &Line, after: &Line) -> (usize, Vec<Span>) {
         }
     }
     (cells, Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ui::line::Style;
+
+    /// A terminal that is drawn on, and what was committed on it.
+    struct Stage {
+        region: Region,
+        screen: vt100::Parser,
+        committed: Vec<String>,
+    }
+
+    impl Stage {
+        fn new(columns: u16, rows: u16) -> Stage {
+            let size = Size { columns: columns.into(), rows: rows.into() };
+            let screen = vt100::Parser::new(rows, columns, 10_000);
+            Stage { region: Region::new(Theme::PLAIN, size), screen, committed: Vec::new() }
+        }
+
+        fn draw(&mut self, finished: &[String], rows: &[String]) {
+            let line = |text: &String| Line::of(Style::Plain, text);
+            let columns = self.region.size().columns;
+            let rows: Vec<Line> = rows.iter().flat_map(|text| wrap::rows(line(text), columns)).collect();
+            let rows: Vec<Line> = rows.into_iter().take(self.region.most_rows()).collect();
+            let cursor = (rows.len().saturating_sub(1), 0);
+            let bytes =
+                self.region.draw(finished.iter().map(line).collect(), Frame { rows: rows.clone(), cursor });
+            self.screen.process(bytes.as_bytes());
+            let broken = finished.iter().flat_map(|text| wrap::rows(line(text), columns));
+            self.committed.extend(broken.map(|row| row.plain().trim_end().to_owned()));
+            let mut want = self.committed.clone();
+            want.extend(rows.iter().map(|row| row.plain().trim_end().to_owned()));
+            let mut shown = self.all();
+            shown.resize(want.len().max(shown.len()), String::new());
+            assert_eq!(shown[..want.len()], want);
+            assert!(shown[want.len()..].iter().all(String::is_empty), "{shown:?}");
+        }
+
+        /// Every row from the first that scrolled off on.
+        fn all(&mut self) -> Vec<String> {
+            let (rows, columns) = self.screen.screen().size();
+            let screen = self.screen.screen_mut();
+            screen.set_scrollback(usize::MAX);
+            let mut back = screen.scrollback();
+            let mut all: Vec<String> = Vec::new();
+            while back > 0 {
+                screen.set_scrollback(back);
+                let count = back.min(rows.into());
+                all.extend(screen.rows(0, columns).take(count).map(|row| row.trim_end().to_owned()));
+                back -= count;
+            }
+            screen.set_scrollback(0);
+            all.extend(screen.rows(0, columns).map(|row| row.trim_end().to_owned()));
+            all
+        }
+    }
+
+    fn texts(items: &[&str]) -> Vec<String> {
+        items.iter().map(|item| (*item).to_owned()).collect()
+    }
+
+    #[test]
+    fn text_that_goes_on_is_written_from_its_end() {
+        let mut region = Region::new(Theme::PLAIN, Size { columns: 20, rows: 5 });
+        let frame = |tail: &str| Frame {
+            rows: vec![Line::of(Style::Plain, tail), Line::of(Style::Plain, "› ")],
+            cursor: (1, 2),
+        };
+        region.draw(Vec::new(), frame("hello"));
+        assert_eq!(region.draw(Vec::new(), frame("hello world")), "\x1b[A\x1b[6G world\x1b[B\x1b[3G");
+        assert_eq!(region.draw(Vec::new(), frame("hello world")), "");
+    }
+
+    #[test]
+    fn more_lines_than_the_screen_has_are_all_kept() {
+        let mut stage = Stage::new(20, 6);
+        stage.draw(&[], &texts(&["✦ waiting", "›", "mode"]));
+        let many: Vec<String> = (0..30).map(|n| format!("line {n}")).collect();
+        stage.draw(&many, &texts(&["✦ waiting", "›", "mode"]));
+        stage.draw(&many[..4], &[]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_committed_line_stands_once(
+            steps in proptest::collection::vec(
+                (proptest::collection::vec("[a-z日]{0,30}", 0..9), proptest::collection::vec("[a-z日 ]{0,12}", 0..7)),
+                1..12,
+            ),
+            columns in 2u16..25,
+            rows in 2u16..10,
+        ) {
+            let mut stage = Stage::new(columns, rows);
+            for (finished, shown) in steps {
+                stage.draw(&finished, &shown);
+            }
+        }
+    }
 }
