@@ -4,6 +4,7 @@
 mod editing;
 mod limits;
 mod questions;
+mod session;
 mod turns;
 
 use mesh_client::scripted::{Gate, Reply, Script};
