@@ -49,9 +49,9 @@ impl TerminalAsk {
         read: impl FnOnce() -> io::Result<Option<T>>,
         said: impl FnOnce(&T) -> String,
     ) -> io::Result<Option<T>> {
-        terminal::write(&self.theme.paint(prompt))?;
+        // Before the question shows: a key that is pasted at once must not be echoed.
         crossterm::terminal::enable_raw_mode()?;
-        let answer = read();
+        let answer = terminal::write(&self.theme.paint(prompt)).and_then(|()| read());
         crossterm::terminal::disable_raw_mode()?;
         let answer = answer?;
         terminal::write(&format!("{}\n", answer.as_ref().map(said).unwrap_or_default()))?;
