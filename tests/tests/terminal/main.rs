@@ -1,6 +1,7 @@
 //! The binary in a terminal: what a person sees and types, as screens.
 #![cfg(unix)]
 
+mod attachments;
 mod editing;
 mod limits;
 mod questions;

@@ -26,9 +26,10 @@ fn a_first_run_asks_for_a_key_and_tries_it() {
     };
     let lab = Lab::new(Script::in_order([says("hello")]).route("/models", models));
     let mut terminal = Terminal::start_with(&lab, &[], USUAL, &[("MESHAPI_API_KEY", "")]);
-    terminal.wait_for("API key");
+    terminal.wait_for("API key (");
     terminal.keys("rsk_wrong\r");
     terminal.wait_for("no such key");
+    terminal.wait_until("the second question", |screen| screen.matches("API key (").count() == 2);
     terminal.keys("rsk_right\r");
     terminal.wait_for_prompt();
     assert!(!terminal.screen().contains("rsk_"), "{}", terminal.screen());
@@ -44,7 +45,7 @@ fn a_first_run_asks_for_a_key_and_tries_it() {
 fn no_key_is_no_session() {
     let lab = Lab::new(Script::in_order([says("x")]));
     let mut terminal = Terminal::start_with(&lab, &[], USUAL, &[("MESHAPI_API_KEY", "")]);
-    terminal.wait_for("API key");
+    terminal.wait_for("API key (");
     terminal.keys("\x03");
     terminal.wait_for("no API key found");
     assert_eq!(terminal.wait_for_end(), 1);

@@ -52,6 +52,7 @@ fn messages_wait_for_the_turn_and_run() {
     terminal.keys("\x1b[A");
     terminal.wait_without("next: fourth");
     terminal.keys("\x15");
+    terminal.wait_without("fourth");
     gate.open();
     terminal.wait_for("three.");
     terminal.wait_for_prompt();
