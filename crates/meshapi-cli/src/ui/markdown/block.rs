@@ -118,9 +118,11 @@ fn fence(body: &str, indent: usize) -> Option<Fence> {
     is_fence.then(|| Fence { mark, count, indent, language: language.to_owned() })
 }
 
+/// Three or more of one mark, blanks between them allowed. Ends at the first other character: a line may be long.
 fn is_rule(body: &str) -> bool {
-    let marks: String = body.chars().filter(|c| !c.is_whitespace()).collect();
-    marks.len() >= 3 && ["-", "*", "_"].iter().any(|mark| marks.replace(mark, "").is_empty())
+    let mark = body.chars().next().filter(|c| matches!(c, '-' | '*' | '_'));
+    let is_only = |mark| body.chars().all(|c| c == mark || c.is_whitespace());
+    mark.is_some_and(|mark| is_only(mark) && body.matches(mark).count() >= 3)
 }
 
 /// The bytes of a heading's mark.
