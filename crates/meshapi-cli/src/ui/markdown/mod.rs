@@ -4,10 +4,10 @@
 //! finished row never changes again. A line break of the model stays one. Rows of a line that goes on are finished as soon as
 //! no later text can change them; a mark that is still open holds them back for a while.
 //!
-//! - [`block`]: what kind of line it is
-//! - [`inline`]: its inside, by pulldown-cmark
-//! - [`flow`]: broken into rows between words
-//! - [`table`]: rows of cells, as a grid or as records
+//! - `block`: what kind of line it is
+//! - `inline`: its inside, by pulldown-cmark
+//! - `flow`: broken into rows between words
+//! - `table`: rows of cells, as a grid or as records
 mod block;
 mod flow;
 mod inline;
