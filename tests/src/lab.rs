@@ -130,8 +130,10 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test runs from a file");
-        // target/PROFILE/deps/TEST
-        let profile = test.ancestors().nth(2).expect("tests run from the target folder");
+        // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
+        let folder = test.parent().expect("a file stands in a folder");
+        let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+        let profile = profile.expect("tests run from the target folder");
         let target = profile.parent().expect("a profile stands in the target folder");
         let mut cargo = Command::new(env!("CARGO"));
         cargo

@@ -3,7 +3,9 @@
 //!
 //! - [`conformance`]: one file a set of vectors, and the JSON lines protocol
 //! - [`pty`]: a terminal for the binary, with a screen that can be read
+//! - [`svg`]: that screen as a picture
 //! - [`lab`]: the binary from outside, beside a scripted gateway
 pub mod conformance;
 pub mod lab;
 pub mod pty;
+pub mod svg;

@@ -161,7 +161,10 @@ impl Terminal {
     #[track_caller]
     pub fn wait_for_prompt(&mut self) {
         self.wait_until("the prompt", |screen| {
-            let rows: Vec<&str> = screen.lines().filter(|row| !row.trim().is_empty()).collect();
+            let rows: Vec<&str> = screen
+                .lines()
+                .filter(|row| !row.trim().is_empty() && !row.starts_with("  serving "))
+                .collect();
             // While a turn runs the last row stands at the left.
             let words = ["mode", "edits on", "permissions on"];
             let is_bar = |row: &str| row.starts_with("  ") && words.iter().any(|word| row.contains(word));
@@ -214,6 +217,11 @@ impl Terminal {
         let rows = self.screen.screen().rows(0, self.size.0);
         let text: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
         text.join("\n").trim_end().to_owned()
+    }
+
+    /// The screen with its colours.
+    pub fn picture(&self) -> &vt100::Screen {
+        self.screen.screen()
     }
 
     /// All rows that were ever scrolled off, and the screen.
