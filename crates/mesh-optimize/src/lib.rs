@@ -28,15 +28,32 @@
 //! - `estimate`: tokens of a text, a message, a conversation, with the name of the method
 //! - `classify`: routine, standard, complex or agentic
 //! - `dialect`: the two published ways of counting, and the JSON text that each of them counts
+mod body;
 mod classify;
 mod dial;
 mod dialect;
+mod edit;
 mod estimate;
+mod filter;
+mod json;
+mod kind;
+mod levers;
+mod optimizer;
+mod plan;
+mod provider;
+mod session;
+mod tier;
 
+pub use body::Unreadable;
 pub use classify::TaskClass;
 pub use dial::{Dial, DialError};
 pub use dialect::Dialect;
 pub use estimate::{Estimate, estimate, estimate_conversation, estimate_message};
+pub use filter::Filter;
+pub use optimizer::{Config, Hints, Optimizer, Prepared};
+pub use plan::{Cut, Lever, Miss, Plan, Untouched};
+pub use provider::{BREAKPOINTS, Cache, LOOKBACK, Provider, ProviderChoice, ProviderError};
+pub use session::SessionState;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,0 +1,245 @@
+//! The front door: a body in, a body and a plan out.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::body::{Body, Part, Site, Splice, apply};
+use crate::dial::Dial;
+use crate::plan::{Cut, Lever, Miss, Plan, Untouched};
+use crate::provider::{BREAKPOINTS, ProviderChoice};
+use crate::session::{Decision, SessionState, Terms};
+use crate::tier::Tier;
+
+/// How an optimiser works.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The dial, where the body's `mesh_optimize` does not set one.
+    pub dial: Dial,
+    /// The provider's cache rules.
+    pub provider: ProviderChoice,
+    /// The name of a tool by which the model can read a cut text again; named in the notes.
+    pub recall: Option<String>,
+}
+
+/// What a caller knows beside the body; the body's own `mesh_hints` go before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hints {
+    /// Seconds of any clock that runs on through the session.
+    pub now: Option<f64>,
+    /// So many messages at the end will not be in the next request.
+    pub transient_tail: usize,
+}
+
+/// A prepared request.
+#[derive(Clone, Debug)]
+pub struct Prepared<'a> {
+    /// The bytes to send: the client's own where nothing was to be done.
+    pub body: Cow<'a, [u8]>,
+    /// What was done.
+    pub plan: Plan,
+}
+
+/// Makes requests cheaper.
+#[derive(Clone, Debug, Default)]
+pub struct Optimizer {
+    config: Config,
+}
+
+/// What is written in front of a string that becomes a list of one marked part, and behind it.
+const OPEN_PART: &[u8] = br#"[{"type":"text","text":"#;
+const CLOSE_PART: &[u8] = br#","cache_control":{"type":"ephemeral"}}]"#;
+/// What is written in front of the brace that closes a marked part.
+const MARK: &[u8] = br#","cache_control":{"type":"ephemeral"}"#;
+
+impl Optimizer {
+    /// Returns an optimiser that works by `config`.
+    pub fn new(config: Config) -> Optimizer {
+        Optimizer { config }
+    }
+
+    /// The dial where a body sets none.
+    pub(crate) fn dial(&self) -> Dial {
+        self.config.dial
+    }
+
+    /// Prepares a request body.
+    ///
+    /// It cannot fail: what is not understood is passed on as it is, and the plan says why.
+    pub fn prepare<'a>(&self, body: &'a [u8], session: &mut SessionState) -> Prepared<'a> {
+        self.prepare_with(body, session, Hints::default())
+    }
+
+    /// Prepares a request body of which the caller knows more than it says.
+    pub fn prepare_with<'a>(&self, bytes: &'a [u8], session: &mut SessionState, hints: Hints) -> Prepared<'a> {
+        let body = match Body::read(bytes, &session.saved.seen) {
+            Ok(body) => body,
+            Err(why) => return untouched(bytes, self.config.dial, Untouched::Unreadable(why)),
+        };
+        self.prepare_read(&body, session, hints)
+    }
+
+    pub(crate) fn prepare_read<'a>(&self, body: &Body<'a>, session: &mut SessionState, hints: Hints) -> Prepared<'a> {
+        let dial = match body.value("mesh_optimize") {
+            Some(Value::Null) | None => self.config.dial,
+            Some(dial) => Dial::from_json(&dial),
+        };
+        if dial.is_off() {
+            return untouched(body.bytes, dial, Untouched::Off);
+        }
+        let model = body.text("model").unwrap_or_default();
+        let provider = self.config.provider.for_model(&model);
+        let hints = hints_of(body, hints);
+        let stay = body.messages.len() - hints.transient_tail.min(body.messages.len());
+        let (locked, client_marks) = client_marks(body, stay);
+        let first = session.saved.seen.is_empty();
+        let recall = |name: &str| match &self.config.recall {
+            Some(tool) => format!("; read them with {tool}(\"{name}\")"),
+            None => String::new(),
+        };
+        let terms = Terms {
+            tier: Tier::of(dial, &provider),
+            provider,
+            stay,
+            locked,
+            slots: BREAKPOINTS.saturating_sub(client_marks),
+            now: hints.now,
+            head: head(body),
+            head_bytes: ["tools", "system"].iter().filter_map(|name| body.raw(name)).map(<[u8]>::len).sum(),
+            recall: &recall,
+        };
+        let frozen_before = session.saved.frozen.keys().next_back().copied();
+        let decision = session.follow(body, &terms);
+        let mut splices = removals(body);
+        edits(body, session, &mut splices);
+        marks(body, session, &terms, &decision, &mut splices);
+        splices.sort_by_key(|splice| (splice.span.start, splice.span.end));
+        let plan = Plan {
+            model,
+            dial: dial.value(),
+            provider: Some(provider),
+            untouched: None,
+            breakpoints: decision.marks.clone(),
+            cuts: cuts(body, session, &decision, frozen_before),
+            tokens_cut: session.tokens_cut(),
+            tokens_rewritten: decision.rewritten,
+            miss: if first { Some(Miss::First) } else { decision.miss },
+        };
+        Prepared { body: Cow::Owned(apply(body.bytes, &splices)), plan }
+    }
+}
+
+fn untouched(bytes: &[u8], dial: Dial, why: Untouched) -> Prepared<'_> {
+    Prepared { body: Cow::Borrowed(bytes), plan: Plan::untouched(dial, why) }
+}
+
+/// The body's hints, over the caller's.
+fn hints_of(body: &Body<'_>, mut hints: Hints) -> Hints {
+    if let Some(Value::Object(own)) = body.value("mesh_hints") {
+        if let Some(now) = own.get("now").and_then(Value::as_f64).filter(|now| now.is_finite()) {
+            hints.now = Some(now);
+        }
+        if let Some(tail) = own.get("transient_tail").and_then(Value::as_u64) {
+            hints.transient_tail = usize::try_from(tail).unwrap_or(usize::MAX);
+        }
+    }
+    hints
+}
+
+/// How many messages lie inside a breakpoint of the client's, and how many breakpoints it has set.
+fn client_marks(body: &Body<'_>, stay: usize) -> (usize, usize) {
+    let finder = memchr::memmem::Finder::new(b"\"cache_control\"");
+    if finder.find(body.bytes).is_none() {
+        return (0, 0);
+    }
+    let fields = ["tools", "system"].iter().filter_map(|name| body.raw(name));
+    let mut marks: usize = fields.map(|raw| finder.find_iter(raw).count()).sum();
+    let mut locked = 0;
+    if body.raw("cache_control").is_some_and(|raw| raw != b"null") {
+        (locked, marks) = (stay, marks + 1);
+    }
+    for (number, place) in body.messages.iter().enumerate() {
+        let raw = &body.bytes[place.span.clone()];
+        if finder.find(raw).is_none() {
+            continue;
+        }
+        let own = crate::body::Message::read(raw).marks;
+        if own > 0 {
+            (locked, marks) = (locked.max((number + 1).min(stay)), marks + own);
+        }
+    }
+    (locked, marks)
+}
+
+/// Hash of what stands in front of the messages.
+fn head(body: &Body<'_>) -> u64 {
+    let mut all = Vec::new();
+    for name in ["model", "tools", "system", "thinking"] {
+        all.extend_from_slice(&xxh3_64(body.raw(name).unwrap_or_default()).to_le_bytes());
+    }
+    xxh3_64(&all)
+}
+
+fn removals<'s>(body: &Body<'_>) -> Vec<Splice<'s>> {
+    let spans = body.removals(&["mesh_optimize", "mesh_hints"]).into_iter();
+    spans.map(|span| Splice { span, with: Cow::Borrowed(b"") }).collect()
+}
+
+fn edits<'s>(body: &Body<'_>, session: &'s SessionState, splices: &mut Vec<Splice<'s>>) {
+    for (id, _) in &session.saved.frozen {
+        let Some(fact) = session.memory.texts.get(*id) else { continue };
+        let (Some(rendered), Some(place)) = (&fact.rendered, body.messages.get(fact.message)) else { continue };
+        let inner = &session.memory.messages[fact.message].message.texts[fact.index].span;
+        let span = place.span.start + inner.start..place.span.start + inner.end;
+        splices.push(Splice { span, with: Cow::Borrowed(rendered) });
+    }
+}
+
+fn marks<'s>(body: &Body<'_>, session: &SessionState, terms: &Terms<'_>, decision: &Decision, splices: &mut Vec<Splice<'s>>) {
+    if !terms.provider.is_marked() {
+        return;
+    }
+    let mut insert = |at: usize, with: &'static [u8]| splices.push(Splice { span: at..at, with: Cow::Borrowed(with) });
+    for mark in &decision.marks {
+        let start = body.messages[*mark].span.start;
+        match &session.memory.messages[*mark].message.site {
+            Some(Site::Content(span)) => {
+                insert(start + span.start, OPEN_PART);
+                insert(start + span.end, CLOSE_PART);
+            }
+            Some(Site::Part(at) | Site::Message(at)) => insert(start + at, MARK),
+            None => {}
+        }
+    }
+}
+
+fn cuts(body: &Body<'_>, session: &SessionState, decision: &Decision, before: Option<usize>) -> Vec<Cut> {
+    let fresh = session.saved.frozen.keys().copied().filter(|id| before.is_none_or(|before| *id > before));
+    let mut ids: Vec<usize> = fresh.chain(decision.cut.iter().copied()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+        .filter_map(|id| {
+            let fact = session.memory.texts.get(id)?;
+            let text = session.memory.messages[fact.message].message.texts.get(fact.index)?;
+            let start = body.messages[fact.message].span.start;
+            let original = crate::session::decoded(body.bytes, start, text)?;
+            let lever = match (fact.lossy, fact.part) {
+                (false, _) => Lever::CleanUp,
+                (true, Part::Call(_)) => Lever::Arguments,
+                (true, _) => Lever::Prune,
+            };
+            Some(Cut {
+                id: session.memory.name(fact),
+                message: fact.message,
+                lever,
+                sha256: format!("{:x}", Sha256::digest(original.text.as_bytes())),
+                before: original.text.len(),
+                after: fact.now,
+                lossy: fact.lossy,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,104 @@
+//! What was done to one request, and why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::body::Unreadable;
+use crate::dial::Dial;
+use crate::provider::Provider;
+
+/// Why nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Untouched {
+    /// The dial is at 0.
+    Off,
+    /// The body is not a request that can be read.
+    Unreadable(Unreadable),
+}
+
+/// A lever: something that makes a request cheaper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lever {
+    /// Breakpoints where the provider's cache should begin and end.
+    Breakpoints,
+    /// Escapes, redraws, blanks and repeats out of what a tool printed, before it is first sent. Nothing is lost.
+    CleanUp,
+    /// Shortened results that were used up.
+    Prune,
+    /// Shortened arguments of calls that were carried out.
+    Arguments,
+}
+
+/// A text that was changed in this request for the first time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The name under which it can be read again: `r12`.
+    pub id: String,
+    /// The message, from 0.
+    pub message: usize,
+    /// What changed it.
+    pub lever: Lever,
+    /// SHA-256 of the text as the client sent it, in hex.
+    pub sha256: String,
+    /// Bytes of the text before and after.
+    pub before: usize,
+    /// See [`Cut::before`].
+    pub after: usize,
+    /// Something was lost from what the model sees.
+    pub lossy: bool,
+}
+
+/// What was done to one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The model that was asked for.
+    pub model: String,
+    /// The dial in force.
+    pub dial: f64,
+    /// The provider's cache rules that were reckoned with.
+    pub provider: Option<Provider>,
+    /// Nothing was done, for this reason.
+    pub untouched: Option<Untouched>,
+    /// Messages that end in a breakpoint of ours.
+    pub breakpoints: Vec<usize>,
+    /// Texts changed for the first time.
+    pub cuts: Vec<Cut>,
+    /// Tokens (estimated) that are not sent because of this and earlier cuts.
+    pub tokens_cut: f64,
+    /// Tokens (estimated) that the provider's cache has to write again because of the cuts of this request.
+    pub tokens_rewritten: f64,
+    /// Why the provider's cache cannot have this prefix, where that is known before the request.
+    pub miss: Option<Miss>,
+}
+
+impl Plan {
+    /// The plan of a request that is passed on as it is.
+    pub(crate) fn untouched(dial: Dial, why: Untouched) -> Plan {
+        Plan {
+            model: String::new(),
+            dial: dial.value(),
+            provider: None,
+            untouched: Some(why),
+            breakpoints: Vec::new(),
+            cuts: Vec::new(),
+            tokens_cut: 0.0,
+            tokens_rewritten: 0.0,
+            miss: None,
+        }
+    }
+}
+
+/// Why a request finds nothing of its prefix in the provider's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Miss {
+    /// The first request of the session.
+    First,
+    /// Longer idle than entries live.
+    Idle,
+    /// Another model, other tools, another system text or thinking level.
+    Head,
+    /// The client changed messages that it had sent before.
+    History,
+}

@@ -1,0 +1,202 @@
+//! A message enters the memory. What a tool printed and what a call was given is cleaned up here, before it was ever sent: nothing
+//! is lost, and no cached byte changes.
+
+use super::memory::{Fact, Known};
+use super::state::{Frozen, SessionState};
+use crate::body::{Body, Form, Message, Part, Role, Text};
+use crate::edit::{Edit, Hole};
+use crate::json::{Decoded, decode};
+use crate::kind::{Call, ResultKind};
+use crate::levers::arguments;
+use crate::levers::clean::{Row, equal_lines, punch, rows, terminal};
+use crate::levers::repeat::Run;
+use crate::levers::shorten::names;
+
+/// String arguments shorter than this are not looked at for repeated lines: a run has 208 bytes at least.
+const ARGUMENT_BYTES: usize = 208;
+
+/// Stands where lines are not shown: no run goes over it.
+const GAP: (Row, usize) = (Row { start: 0, end: 0, hash: 0, len: 0 }, 0);
+
+/// The text of `text` in a message that begins at `start`.
+pub(crate) fn decoded<'a>(bytes: &'a [u8], start: usize, text: &Text) -> Option<Decoded<'a>> {
+    let span = start + text.span.start..start + text.span.end;
+    match text.form {
+        Form::Literal => decode(bytes, span),
+        Form::Json => Decoded::plain(bytes, span),
+    }
+}
+
+impl SessionState {
+    /// Learns the next message of `body`. `clean` allows its texts to be cleaned up; a message that was sent before keeps what
+    /// was decided then.
+    pub(crate) fn learn(&mut self, body: &Body<'_>, clean: bool) {
+        let number = self.memory.messages.len();
+        let place = &body.messages[number];
+        let message = Message::read(&body.bytes[place.span.clone()]);
+        let sent_before = number < self.saved.seen.len();
+        let replies = self.memory.replies();
+        let texts = message.texts.clone();
+        let role = message.role;
+        self.memory.messages.push(Known { message, replies, texts: self.memory.texts.len() });
+        for (index, text) in texts.iter().enumerate() {
+            let Some(original) = decoded(body.bytes, place.span.start, text) else {
+                self.memory.texts.push(Fact::opaque(number, index, text));
+                continue;
+            };
+            let fact = self.fact(number, index, text, &original);
+            let id = self.memory.texts.len();
+            let (holes, shown) = match text.part {
+                Part::Words => (Vec::new(), Vec::new()),
+                Part::Call(_) => self.birth_arguments(&original),
+                Part::Result(_) => self.birth_result(&original, fact.kind),
+            };
+            if role == Role::Assistant {
+                names(&original.text, |name| {
+                    self.memory.named.entry(name).or_insert(number);
+                });
+            }
+            self.memory.texts.push(fact);
+            if !sent_before && clean && !holes.is_empty() {
+                let edit = Edit::nothing(original.text.len()).without(&holes);
+                self.saved.frozen.insert(id, Frozen { edit, lossy: false });
+            }
+            if !matches!(text.part, Part::Words) {
+                self.memory.shelf.put(id, shown);
+            }
+            self.place_frozen(body.bytes, id, text, &original);
+        }
+        if !sent_before {
+            self.saved.seen.push((place.span.len(), place.hash));
+        }
+    }
+
+    fn fact(&mut self, message: usize, index: usize, text: &Text, original: &Decoded<'_>) -> Fact {
+        let mut fact = Fact { len: original.text.len(), now: original.text.len(), ..Fact::opaque(message, index, text) };
+        match text.part {
+            Part::Call(id) => {
+                let call = Call::of(text.name.as_deref().unwrap_or(""), &original.text);
+                (fact.kind, fact.path) = (call.kind, call.path);
+                self.memory.calls.insert(id, call);
+            }
+            Part::Result(id) => {
+                if let Some(call) = self.memory.calls.get(&id) {
+                    (fact.kind, fact.path) = (call.kind, call.path);
+                }
+                if let Some(path) = fact.path {
+                    self.memory.touched.insert(path, message);
+                }
+            }
+            Part::Words => {}
+        }
+        fact
+    }
+
+    /// Renders what is frozen for a text, once.
+    fn place_frozen(&mut self, bytes: &[u8], id: usize, text: &Text, original: &Decoded<'_>) {
+        let fits = self.saved.frozen.get(&id).is_some_and(|frozen| frozen.edit.fits(original.text.len()));
+        if !fits {
+            self.saved.frozen.remove(&id);
+            return;
+        }
+        let frozen = &self.saved.frozen[&id];
+        let fact = &mut self.memory.texts[id];
+        fact.rendered = Some(frozen.edit.render(bytes, original, text.form));
+        fact.now = frozen.edit.len();
+        fact.lossy = frozen.lossy;
+    }
+
+    /// The clean-up of a result and the lines it shows afterwards.
+    ///
+    /// What a file holds is not touched but for repeats: an edit needs its blanks and line ends as they are.
+    fn birth_result(&mut self, original: &Decoded<'_>, kind: ResultKind) -> (Vec<Hole>, Vec<(Row, usize)>) {
+        let text: &str = &original.text;
+        let (mut holes, rows, left) = if kind == ResultKind::Read {
+            let rows = rows(text);
+            (Vec::new(), rows.clone(), rows)
+        } else {
+            let (mut holes, rows) = terminal(text);
+            let left = equal_lines(&rows, &mut holes);
+            (holes, rows, left)
+        };
+        let numbers = numbers(&rows, &left);
+        let runs = self.runs(&left);
+        for run in &runs {
+            let note = self.run_note(run);
+            punch(&mut holes, Hole { range: left[run.from].start..left[run.to - 1].end, note: Some(note) });
+        }
+        (holes, shown(&left, &numbers, &runs))
+    }
+
+    /// The same for the strings in the arguments of a call.
+    fn birth_arguments(&mut self, original: &Decoded<'_>) -> (Vec<Hole>, Vec<(Row, usize)>) {
+        let (mut holes, mut all) = (Vec::new(), Vec::new());
+        for value in arguments::values(&original.text, ARGUMENT_BYTES) {
+            let rows = value.rows();
+            let runs = self.runs(&rows);
+            for run in &runs {
+                holes.push(arguments::run_hole(&value, &rows, run, &self.run_note(run)));
+            }
+            let numbers: Vec<usize> = (1..=rows.len()).collect();
+            all.extend(shown(&rows, &numbers, &runs));
+            all.push(GAP);
+        }
+        (holes, all)
+    }
+
+    fn runs(&mut self, rows: &[Row]) -> Vec<Run> {
+        let memory = &self.memory;
+        let runs = memory.shelf.runs(rows, |text| memory.texts.get(text).is_none_or(|fact| fact.lossy));
+        self.memory.pinned.extend(runs.iter().map(|run| run.text));
+        runs
+    }
+
+    fn run_note(&self, run: &Run) -> String {
+        let fact = &self.memory.texts[run.text];
+        let name = self.memory.name(fact);
+        let count = run.to - run.from;
+        let hint = match fact.part {
+            Part::Call(id) | Part::Result(id) => self.memory.calls.get(&id).map_or("", |call| call.hint.as_str()),
+            Part::Words => "",
+        };
+        let what = if matches!(fact.part, Part::Call(_)) { "arguments" } else { "result" };
+        format!("[{count} lines as in {what} {name} above ({hint}), from its line {}]", run.line)
+    }
+}
+
+/// The number of each row that is left, from 1, as the text had it.
+fn numbers(rows: &[Row], left: &[Row]) -> Vec<usize> {
+    let mut all = rows.iter().zip(1..);
+    left.iter().map(|row| all.find(|(other, _)| other.start == row.start).map_or(0, |(_, number)| number)).collect()
+}
+
+/// The rows that a reader sees in this text itself.
+fn shown(rows: &[Row], numbers: &[usize], runs: &[Run]) -> Vec<(Row, usize)> {
+    let mut shown = Vec::with_capacity(rows.len());
+    let mut from = 0;
+    for run in runs {
+        shown.extend(rows[from..run.from].iter().copied().zip(numbers[from..run.from].iter().copied()));
+        shown.push(GAP);
+        from = run.to;
+    }
+    shown.extend(rows[from..].iter().copied().zip(numbers[from..].iter().copied()));
+    shown
+}
+
+impl Fact {
+    /// A text of which nothing is known.
+    fn opaque(message: usize, index: usize, text: &Text) -> Fact {
+        Fact {
+            message,
+            index,
+            part: text.part,
+            kind: ResultKind::Log,
+            path: None,
+            len: text.span.len(),
+            now: text.span.len(),
+            rendered: None,
+            lossy: false,
+            offer: None,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is saved of a session.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::memory::Memory;
+use crate::edit::Edit;
+
+/// The version of the saved form; another one is not read.
+const VERSION: u32 = 1;
+
+/// What an optimiser remembers of one session, from request to request.
+///
+/// It holds no text of the conversation: hashes, places and the notes that stand instead of what was cut. Save it with the session
+/// (it is `Serialize` and `Deserialize`, some ten bytes a message); without it the decisions are made again from the messages alone.
+///
+/// ```
+/// use mesh_optimize::SessionState;
+///
+/// let state = SessionState::default();
+/// let saved = serde_json::to_string(&state)?;
+/// let again: SessionState = serde_json::from_str(&saved)?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct SessionState {
+    pub(crate) saved: Saved,
+    pub(crate) memory: Memory,
+}
+
+/// The saved part of a session's state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    version: u32,
+    /// Length and hash of each message of the last request, its transient tail left out.
+    pub(crate) seen: Vec<(usize, u64)>,
+    /// What stands instead of a text, by the number of the text.
+    pub(crate) frozen: BTreeMap<usize, Frozen>,
+    /// Messages whose end is a place in the provider's cache, and when it was last used.
+    pub(crate) alive: BTreeMap<usize, Use>,
+    /// Texts of messages before this one were judged not worth a rewrite.
+    pub(crate) floor: usize,
+    /// Messages of the last request that was decided on.
+    pub(crate) decided: usize,
+    /// When the last request was made, in seconds of the caller's clock.
+    pub(crate) last: Option<f64>,
+    /// Hash of what stands in front of the messages: model, tools, system, thinking.
+    pub(crate) head: u64,
+}
+
+/// When a place of the cache was last used: by the clock, and by the number of messages of that request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Use(pub(crate) f64, pub(crate) usize);
+
+/// What stands instead of a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    pub(crate) edit: Edit,
+    /// Something was lost; nothing refers to this text as a place where lines stand whole.
+    pub(crate) lossy: bool,
+}
+
+impl Serialize for SessionState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Saved { version: VERSION, ..self.saved.clone() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionState {
+    /// A state of another version reads as an empty one: decisions are then made again from the messages.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<SessionState, D::Error> {
+        let saved = Saved::deserialize(deserializer)?;
+        let saved = if saved.version == VERSION { saved } else { Saved::default() };
+        Ok(SessionState { saved, memory: Memory::default() })
+    }
+}
+
+impl SessionState {
+    /// Returns how many messages of the session are known.
+    pub fn messages(&self) -> usize {
+        self.saved.seen.len()
+    }
+
+    /// Returns how many bytes the memory of this state takes at least, for a caller that bounds many of them.
+    pub fn weight(&self) -> usize {
+        self.memory.weight() + self.saved.seen.len() * 16
+    }
+}

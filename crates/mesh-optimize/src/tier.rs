@@ -1,0 +1,85 @@
+//! How deep a dial cuts: the rules that a position of the dial switches on.
+
+use crate::dial::Dial;
+use crate::kind::ResultKind;
+use crate::provider::Provider;
+
+/// When a tool's result may be shortened, and to what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Shorten {
+    /// So many replies must follow it.
+    pub(crate) after: usize,
+    /// Shorter results stay, in bytes.
+    pub(crate) least: usize,
+    /// Bytes kept at the front and at the end.
+    pub(crate) head: usize,
+    pub(crate) tail: usize,
+}
+
+/// When long strings in the arguments of a call may be shortened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Arguments {
+    /// So many replies must follow the call.
+    pub(crate) after: usize,
+    /// Or so many, once the file it names was read or changed again.
+    pub(crate) after_superseded: usize,
+}
+
+/// What a dial allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Tier {
+    /// Output of tests, builds, installs and other commands.
+    pub(crate) logs: Option<Shorten>,
+    /// Reads of a file that was read or changed again.
+    pub(crate) superseded: Option<Shorten>,
+    /// Reads and searches of any file.
+    pub(crate) others: Option<Shorten>,
+    /// Arguments of calls.
+    pub(crate) arguments: Option<Arguments>,
+    /// Requests still to come are taken to be this share of those made ...
+    pub(crate) horizon: f64,
+}
+
+/// Requests still to come are taken to be at least and at most this many. Section 6.
+pub(crate) const REQUESTS_LEFT: (f64, f64) = (10.0, 80.0);
+
+/// A cut must promise this many times what it costs. Section 6.
+pub(crate) const MARGIN: f64 = 1.2;
+
+impl Tier {
+    /// Looks up what `dial` allows with a provider. Section 6; thresholds are those of its prototypes P2a and P4a.
+    ///
+    /// Where reads are dear, context costs more and rewrites less: from half the price on, the next tier applies.
+    pub(crate) fn of(dial: Dial, provider: &Provider) -> Tier {
+        let deeper = provider.read >= 0.5 && dial.value() >= 0.2;
+        let dial = dial.value() + if deeper { 0.2 } else { 0.0 };
+        if dial < 0.2 {
+            return Tier { horizon: 0.6, ..Tier::default() };
+        }
+        if dial < 0.4 {
+            return Tier {
+                logs: Some(Shorten { after: 2, least: 800, head: 300, tail: 500 }),
+                superseded: Some(Shorten { after: 4, least: 1600, head: 600, tail: 600 }),
+                others: None,
+                arguments: (dial >= 0.3).then_some(Arguments { after: 12, after_superseded: 4 }),
+                horizon: 0.6,
+            };
+        }
+        Tier {
+            logs: Some(Shorten { after: 1, least: 500, head: 200, tail: 300 }),
+            superseded: Some(Shorten { after: 2, least: 800, head: 400, tail: 400 }),
+            others: Some(Shorten { after: 2, least: 800, head: 400, tail: 400 }),
+            arguments: (dial >= 0.5).then_some(Arguments { after: 4, after_superseded: 4 }),
+            horizon: 0.8,
+        }
+    }
+
+    /// The rule for a result of this kind.
+    pub(crate) fn rule(&self, kind: ResultKind, superseded: bool) -> Option<Shorten> {
+        match kind {
+            ResultKind::Log => self.logs,
+            ResultKind::Read if superseded => self.superseded.or(self.others),
+            _ => self.others,
+        }
+    }
+}
