@@ -110,7 +110,9 @@ impl Edit {
         }
         for piece in &self.pieces {
             match (piece, form) {
-                (Piece::Keep(from, to), _) => out.extend_from_slice(&bytes[original.raw(*from)..original.raw(*to)]),
+                (Piece::Keep(from, to), _) => {
+                    out.extend_from_slice(&bytes[original.raw(*from)..original.raw(*to)])
+                }
                 (Piece::Note(note), Form::Json) => out.extend_from_slice(note.as_bytes()),
                 (Piece::Note(note), Form::Literal) => {
                     quoted.clear();

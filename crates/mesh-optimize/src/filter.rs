@@ -52,14 +52,17 @@ impl Filter {
             }
         };
         let Some(id) = session_of(&body) else {
-            return (None, self.optimizer.prepare_read(&body, &mut SessionState::default(), Hints::default()));
+            return (
+                None,
+                self.optimizer.prepare_read(&body, &mut SessionState::default(), Hints::default()),
+            );
         };
         self.clock += 1;
         let clock = self.clock;
-        let held = self.sessions.entry(id.clone()).or_insert_with(|| Held {
-            state: load(&id).unwrap_or_default(),
-            used: clock,
-        });
+        let held = self
+            .sessions
+            .entry(id.clone())
+            .or_insert_with(|| Held { state: load(&id).unwrap_or_default(), used: clock });
         held.used = clock;
         let prepared = self.optimizer.prepare_read(&body, &mut held.state, Hints::default());
         self.last.clone_from(&id);
@@ -79,7 +82,11 @@ impl Filter {
         }
         let mut total: usize = self.sessions.values().map(|held| held.state.weight()).sum();
         while total > MEMORY && self.sessions.len() > 1 {
-            let Some(oldest) = self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone()) else { return };
+            let Some(oldest) =
+                self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone())
+            else {
+                return;
+            };
             total -= self.sessions.remove(&oldest).map_or(0, |held| held.state.weight());
         }
     }

@@ -41,11 +41,13 @@ const READS: [&str; 9] = ["cat", "head", "tail", "nl", "bat", "less", "more", "x
 /// Programs that print where something is.
 const SEARCHES: [&str; 10] = ["grep", "egrep", "rg", "ag", "find", "fd", "ls", "tree", "which", "wc"];
 /// Programs that print nothing that counts.
-const QUIET: [&str; 12] = ["cd", "export", "set", "echo", "printf", "mkdir", "source", ".", "true", "sleep", "pwd", "cp"];
+const QUIET: [&str; 12] =
+    ["cd", "export", "set", "echo", "printf", "mkdir", "source", ".", "true", "sleep", "pwd", "cp"];
 /// Words that run the program behind them.
 const WRAPPERS: [&str; 5] = ["sudo", "time", "env", "nice", "command"];
 /// The last operand of a command that looks like a file.
-static OPERAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\w@~./+-]*[\w-]+\.[A-Za-z]\w{0,5}\b").ok());
+static OPERAND: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"[\w@~./+-]*[\w-]+\.[A-Za-z]\w{0,5}\b").ok());
 
 impl Call {
     /// Judges a call by the tool's name and its arguments.
@@ -73,9 +75,9 @@ impl Call {
         } else {
             shell(command.unwrap_or(arguments))
         };
-        let operand = command.filter(|_| kind == ResultKind::Read).and_then(|command| {
-            OPERAND.as_ref()?.find_iter(command).last().map(|found| found.as_str())
-        });
+        let operand = command
+            .filter(|_| kind == ResultKind::Read)
+            .and_then(|command| OPERAND.as_ref()?.find_iter(command).last().map(|found| found.as_str()));
         let file = path.or(operand);
         let short = file.map_or("", |file| file.rsplit(['/', '\\']).next().unwrap_or(file));
         let hint = match short {
@@ -89,10 +91,12 @@ impl Call {
 /// Judges a shell command by the first program of each pipeline: what runs something makes the whole a log.
 fn shell(command: &str) -> ResultKind {
     let mut found = None;
-    for pipeline in command.split(['\n', ';']).flat_map(|part| part.split("&&")).flat_map(|part| part.split("||")) {
-        let mut words = pipeline
-            .split_whitespace()
-            .skip_while(|word| WRAPPERS.contains(word) || (word.contains('=') && !word.starts_with(['-', '=', '"', '\''])));
+    for pipeline in
+        command.split(['\n', ';']).flat_map(|part| part.split("&&")).flat_map(|part| part.split("||"))
+    {
+        let mut words = pipeline.split_whitespace().skip_while(|word| {
+            WRAPPERS.contains(word) || (word.contains('=') && !word.starts_with(['-', '=', '"', '\'']))
+        });
         let (program, next) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         let program = program.rsplit('/').next().unwrap_or(program);
         let kind = match program {
@@ -127,8 +131,18 @@ mod tests {
             ("read_file", r#"{"path":"/a/b.rs"}"#, ResultKind::Read, "read_file b.rs"),
             ("grep_search", r#"{"pattern":"x"}"#, ResultKind::Search, "grep_search"),
             ("edit", r#"{"path":"src/x.py","oldText":"a"}"#, ResultKind::Change, "edit x.py"),
-            ("str_replace_editor", r#"{"command":"view","path":"/t/q.py"}"#, ResultKind::Read, "str_replace_editor q.py"),
-            ("str_replace_editor", r#"{"command":"str_replace","path":"/t/q.py"}"#, ResultKind::Change, "str_replace_editor q.py"),
+            (
+                "str_replace_editor",
+                r#"{"command":"view","path":"/t/q.py"}"#,
+                ResultKind::Read,
+                "str_replace_editor q.py",
+            ),
+            (
+                "str_replace_editor",
+                r#"{"command":"str_replace","path":"/t/q.py"}"#,
+                ResultKind::Change,
+                "str_replace_editor q.py",
+            ),
             ("bash", r#"{"command":"cd /x && python -m pytest -q | tail -20"}"#, ResultKind::Log, "bash"),
             ("bash", r#"{"command":"cd /x && cat lib/io.py"}"#, ResultKind::Read, "bash io.py"),
             ("bash", r#"{"command":"sed -n '1,20p' a/b.c"}"#, ResultKind::Read, "bash b.c"),

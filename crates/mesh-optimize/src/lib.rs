@@ -37,10 +37,12 @@ mod estimate;
 mod filter;
 mod json;
 mod kind;
+mod ledger;
 mod levers;
 mod optimizer;
 mod plan;
 mod provider;
+mod receipt;
 mod session;
 mod tier;
 
@@ -50,9 +52,11 @@ pub use dial::{Dial, DialError};
 pub use dialect::Dialect;
 pub use estimate::{Estimate, estimate, estimate_conversation, estimate_message};
 pub use filter::Filter;
+pub use ledger::Split;
 pub use optimizer::{Config, Hints, Optimizer, Prepared};
 pub use plan::{Cut, Lever, Miss, Plan, Untouched};
 pub use provider::{BREAKPOINTS, Cache, LOOKBACK, Provider, ProviderChoice, ProviderError};
+pub use receipt::{Basis, Prices, Receipt, Sum, Usage};
 pub use session::SessionState;
 
 #[cfg(doctest)]

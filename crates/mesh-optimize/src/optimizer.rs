@@ -10,6 +10,7 @@ use crate::body::{Body, Part, Site, Splice, apply};
 use crate::dial::Dial;
 use crate::plan::{Cut, Lever, Miss, Plan, Untouched};
 use crate::provider::{BREAKPOINTS, ProviderChoice};
+use crate::receipt::{self, Prices, Receipt, Usage};
 use crate::session::{Decision, SessionState, Terms};
 use crate::tier::Tier;
 
@@ -73,7 +74,12 @@ impl Optimizer {
     }
 
     /// Prepares a request body of which the caller knows more than it says.
-    pub fn prepare_with<'a>(&self, bytes: &'a [u8], session: &mut SessionState, hints: Hints) -> Prepared<'a> {
+    pub fn prepare_with<'a>(
+        &self,
+        bytes: &'a [u8],
+        session: &mut SessionState,
+        hints: Hints,
+    ) -> Prepared<'a> {
         let body = match Body::read(bytes, &session.saved.seen) {
             Ok(body) => body,
             Err(why) => return untouched(bytes, self.config.dial, Untouched::Unreadable(why)),
@@ -81,7 +87,24 @@ impl Optimizer {
         self.prepare_read(&body, session, hints)
     }
 
-    pub(crate) fn prepare_read<'a>(&self, body: &Body<'a>, session: &mut SessionState, hints: Hints) -> Prepared<'a> {
+    /// Settles a request: what it cost by `usage` (without one: as reckoned) and `prices` (without them: no money figures), and
+    /// what it would have cost without us.
+    pub fn settle(
+        &self,
+        plan: &Plan,
+        usage: Option<&Usage>,
+        prices: Option<&Prices>,
+        session: &mut SessionState,
+    ) -> Receipt {
+        receipt::settle(plan, usage, prices, &mut session.saved.sum)
+    }
+
+    pub(crate) fn prepare_read<'a>(
+        &self,
+        body: &Body<'a>,
+        session: &mut SessionState,
+        hints: Hints,
+    ) -> Prepared<'a> {
         let dial = match body.value("mesh_optimize") {
             Some(Value::Null) | None => self.config.dial,
             Some(dial) => Dial::from_json(&dial),
@@ -93,7 +116,7 @@ impl Optimizer {
         let provider = self.config.provider.for_model(&model);
         let hints = hints_of(body, hints);
         let stay = body.messages.len() - hints.transient_tail.min(body.messages.len());
-        let (locked, client_marks) = client_marks(body, stay);
+        let (own_marks, client_marks, locked) = client_marks(body, stay);
         let first = session.saved.seen.is_empty();
         let recall = |name: &str| match &self.config.recall {
             Some(tool) => format!("; read them with {tool}(\"{name}\")"),
@@ -104,6 +127,7 @@ impl Optimizer {
             provider,
             stay,
             locked,
+            own_marks,
             slots: BREAKPOINTS.saturating_sub(client_marks),
             now: hints.now,
             head: head(body),
@@ -125,6 +149,8 @@ impl Optimizer {
             cuts: cuts(body, session, &decision, frozen_before),
             tokens_cut: session.tokens_cut(),
             tokens_rewritten: decision.rewritten,
+            sent: decision.sent,
+            native: decision.native,
             miss: if first { Some(Miss::First) } else { decision.miss },
         };
         Prepared { body: Cow::Owned(apply(body.bytes, &splices)), plan }
@@ -148,18 +174,15 @@ fn hints_of(body: &Body<'_>, mut hints: Hints) -> Hints {
     hints
 }
 
-/// How many messages lie inside a breakpoint of the client's, and how many breakpoints it has set.
-fn client_marks(body: &Body<'_>, stay: usize) -> (usize, usize) {
+/// The messages in which the client set breakpoints, how many breakpoints it set in all, and how many messages lie inside them.
+fn client_marks(body: &Body<'_>, stay: usize) -> (Vec<usize>, usize, usize) {
     let finder = memchr::memmem::Finder::new(b"\"cache_control\"");
     if finder.find(body.bytes).is_none() {
-        return (0, 0);
+        return (Vec::new(), 0, 0);
     }
     let fields = ["tools", "system"].iter().filter_map(|name| body.raw(name));
-    let mut marks: usize = fields.map(|raw| finder.find_iter(raw).count()).sum();
-    let mut locked = 0;
-    if body.raw("cache_control").is_some_and(|raw| raw != b"null") {
-        (locked, marks) = (stay, marks + 1);
-    }
+    let mut count: usize = fields.map(|raw| finder.find_iter(raw).count()).sum();
+    let mut marked = Vec::new();
     for (number, place) in body.messages.iter().enumerate() {
         let raw = &body.bytes[place.span.clone()];
         if finder.find(raw).is_none() {
@@ -167,10 +190,17 @@ fn client_marks(body: &Body<'_>, stay: usize) -> (usize, usize) {
         }
         let own = crate::body::Message::read(raw).marks;
         if own > 0 {
-            (locked, marks) = (locked.max((number + 1).min(stay)), marks + own);
+            marked.push(number);
+            count += own;
         }
     }
-    (locked, marks)
+    // One at the top follows the last block.
+    if body.raw("cache_control").is_some_and(|raw| raw != b"null") {
+        marked.extend(stay.checked_sub(1));
+        count += 1;
+    }
+    let locked = marked.iter().map(|number| number + 1).max().unwrap_or(0).min(stay);
+    (marked, count, locked)
 }
 
 /// Hash of what stands in front of the messages.
@@ -188,20 +218,29 @@ fn removals<'s>(body: &Body<'_>) -> Vec<Splice<'s>> {
 }
 
 fn edits<'s>(body: &Body<'_>, session: &'s SessionState, splices: &mut Vec<Splice<'s>>) {
-    for (id, _) in &session.saved.frozen {
+    for id in session.saved.frozen.keys() {
         let Some(fact) = session.memory.texts.get(*id) else { continue };
-        let (Some(rendered), Some(place)) = (&fact.rendered, body.messages.get(fact.message)) else { continue };
+        let (Some(rendered), Some(place)) = (&fact.rendered, body.messages.get(fact.message)) else {
+            continue;
+        };
         let inner = &session.memory.messages[fact.message].message.texts[fact.index].span;
         let span = place.span.start + inner.start..place.span.start + inner.end;
         splices.push(Splice { span, with: Cow::Borrowed(rendered) });
     }
 }
 
-fn marks<'s>(body: &Body<'_>, session: &SessionState, terms: &Terms<'_>, decision: &Decision, splices: &mut Vec<Splice<'s>>) {
+fn marks<'s>(
+    body: &Body<'_>,
+    session: &SessionState,
+    terms: &Terms<'_>,
+    decision: &Decision,
+    splices: &mut Vec<Splice<'s>>,
+) {
     if !terms.provider.is_marked() {
         return;
     }
-    let mut insert = |at: usize, with: &'static [u8]| splices.push(Splice { span: at..at, with: Cow::Borrowed(with) });
+    let mut insert =
+        |at: usize, with: &'static [u8]| splices.push(Splice { span: at..at, with: Cow::Borrowed(with) });
     for mark in &decision.marks {
         let start = body.messages[*mark].span.start;
         match &session.memory.messages[*mark].message.site {

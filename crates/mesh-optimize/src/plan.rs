@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::Unreadable;
 use crate::dial::Dial;
+use crate::ledger::Split;
 use crate::provider::Provider;
 
 /// Why nothing was done.
@@ -68,6 +69,10 @@ pub struct Plan {
     pub tokens_cut: f64,
     /// Tokens (estimated) that the provider's cache has to write again because of the cuts of this request.
     pub tokens_rewritten: f64,
+    /// How the tokens of the request divide, as expected.
+    pub sent: Split,
+    /// How they would divide if the client's own body were sent, and had always been.
+    pub native: Split,
     /// Why the provider's cache cannot have this prefix, where that is known before the request.
     pub miss: Option<Miss>,
 }
@@ -84,6 +89,8 @@ impl Plan {
             cuts: Vec::new(),
             tokens_cut: 0.0,
             tokens_rewritten: 0.0,
+            sent: Split::default(),
+            native: Split::default(),
             miss: None,
         }
     }
@@ -101,4 +108,6 @@ pub enum Miss {
     Head,
     /// The client changed messages that it had sent before.
     History,
+    /// Nothing of the above: the provider had dropped it.
+    Unexplained,
 }

@@ -86,14 +86,21 @@ impl Provider {
         let model = model.to_ascii_lowercase();
         let name = model.rsplit('/').next().unwrap_or(&model);
         if name.contains("claude") || model.starts_with("anthropic/") {
-            let minimum = MINIMA.iter().find(|(part, _)| name.contains(part)).map_or(MINIMUM, |(_, minimum)| *minimum);
+            let minimum =
+                MINIMA.iter().find(|(part, _)| name.contains(part)).map_or(MINIMUM, |(_, minimum)| *minimum);
             return Provider { cache: Cache::Marked { minimum }, ..Provider::ANTHROPIC };
         }
-        if let Some(version) = name.strip_prefix("gpt-5.").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok()) {
+        if let Some(version) =
+            name.strip_prefix("gpt-5.").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
+        {
             let write = if version >= 6 { 1.25 } else { 1.0 };
             return Provider { write, ..Provider::prefix(0.1) };
         }
-        if name.starts_with("gpt-4") || name.starts_with("o1") || name.starts_with("o3") || name.starts_with("o4") {
+        if name.starts_with("gpt-4")
+            || name.starts_with("o1")
+            || name.starts_with("o3")
+            || name.starts_with("o4")
+        {
             return Provider::prefix(0.5);
         }
         Provider::prefix(0.1)
@@ -138,7 +145,9 @@ impl ProviderChoice {
 
 /// The text names no provider rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no cache rules: use auto, anthropic, none, or prefix:R with a read price R from 0.01 to 1")]
+#[error(
+    "{0:?} names no cache rules: use auto, anthropic, none, or prefix:R with a read price R from 0.01 to 1"
+)]
 pub struct ProviderError(String);
 
 impl FromStr for ProviderChoice {
@@ -163,7 +172,9 @@ impl FromStr for ProviderChoice {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cache {
-            Cache::Marked { .. } => write!(f, "breakpoints, cached reads at {}x, writes at {}x", self.read, self.write),
+            Cache::Marked { .. } => {
+                write!(f, "breakpoints, cached reads at {}x, writes at {}x", self.read, self.write)
+            }
             Cache::Prefix => write!(f, "automatic cache, cached reads at {}x", self.read),
             Cache::None => f.write_str("no cache"),
         }

@@ -122,7 +122,8 @@ impl Message {
     /// Looks through a content part; says whether it is a tool result.
     fn part(&mut self, bytes: &[u8], span: Span, part: Part) -> bool {
         self.blocks += 1;
-        let (mut kind, mut text, mut input, mut inner, mut id, mut call_id, mut name) = (None, None, None, None, 0, 0, None);
+        let (mut kind, mut text, mut input, mut inner, mut id, mut call_id, mut name) =
+            (None, None, None, None, 0, 0, None);
         for (key, value) in json::members(bytes, span.start).flatten() {
             match &bytes[key] {
                 b"\"type\"" => kind = Some(&bytes[value]),
@@ -192,7 +193,9 @@ impl Message {
                     b"\"function\"" => {
                         for (key, value) in json::members(bytes, value.start).flatten() {
                             match &bytes[key] {
-                                b"\"name\"" => name = json::decode(bytes, value).map(|name| name.text.into_owned()),
+                                b"\"name\"" => {
+                                    name = json::decode(bytes, value).map(|name| name.text.into_owned())
+                                }
                                 b"\"arguments\"" => arguments = Some(value),
                                 _ => {}
                             }
@@ -243,26 +246,42 @@ mod tests {
             assert_eq!(message.texts[1].name.as_deref(), Some("ls"));
         }
         let tool = read(r#"{"role":"tool","tool_call_id":"a","content":"out"}"#);
-        let result = read(r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"out"}]}]}"#);
+        let result = read(
+            r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"out"}]}]}"#,
+        );
         for message in [&tool, &result] {
-            assert_eq!((message.role, message.texts[0].part), (Role::Results, Part::Result(xxh3_64(b"\"a\""))));
+            assert_eq!(
+                (message.role, message.texts[0].part),
+                (Role::Results, Part::Result(xxh3_64(b"\"a\"")))
+            );
         }
     }
 
     #[test]
     fn marks_go_where_a_provider_takes_them() {
         assert!(matches!(read(r#"{"role":"user","content":"x"}"#).site, Some(Site::Content(_))));
-        assert!(matches!(read(r#"{"role":"user","content":[{"type":"text","text":"x"}]}"#).site, Some(Site::Part(_))));
+        assert!(matches!(
+            read(r#"{"role":"user","content":[{"type":"text","text":"x"}]}"#).site,
+            Some(Site::Part(_))
+        ));
         assert_eq!(read(r#"{"role":"user","content":""}"#).site, None);
         assert_eq!(read(r#"{"role":"assistant","content":[{"type":"thinking","thinking":"x"}]}"#).site, None);
-        assert!(matches!(read(r#"{"role":"assistant","content":null,"tool_calls":[{"id":"a"}]}"#).site, Some(Site::Message(_))));
+        assert!(matches!(
+            read(r#"{"role":"assistant","content":null,"tool_calls":[{"id":"a"}]}"#).site,
+            Some(Site::Message(_))
+        ));
         assert!(read(r#"{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]}"#).marks == 1);
         assert_eq!(read(r#"{"role":"user","content":"x","cache_control":null}"#).marks, 0);
     }
 
     #[test]
     fn wrong_types_are_passed_over() {
-        for odd in ["{}", r#"{"role":7,"content":5}"#, r#"{"role":"tool","content":{"a":[]},"tool_calls":3}"#, r#"{"content":[1,[2],{"type":3}]}"#] {
+        for odd in [
+            "{}",
+            r#"{"role":7,"content":5}"#,
+            r#"{"role":"tool","content":{"a":[]},"tool_calls":3}"#,
+            r#"{"content":[1,[2],{"type":3}]}"#,
+        ] {
             assert!(read(odd).texts.is_empty(), "{odd}");
         }
     }

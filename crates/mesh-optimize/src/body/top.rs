@@ -71,14 +71,20 @@ impl<'a> Body<'a> {
     pub(crate) fn read(bytes: &'a [u8], seen: &[(usize, u64)]) -> Result<Body<'a>, Unreadable> {
         let start = json::skip_space(bytes, 0);
         if bytes.get(start) != Some(&b'{') {
-            return Err(if json::whole(bytes).is_ok() { Unreadable::NotAnObject } else { Unreadable::NotJson });
+            return Err(if json::whole(bytes).is_ok() {
+                Unreadable::NotAnObject
+            } else {
+                Unreadable::NotJson
+            });
         }
         let mut walk = json::members(bytes, start);
         let (mut fields, mut messages) = (Vec::with_capacity(12), None);
-        loop {
-            let Some(key) = walk.next_key().map_err(|_| Unreadable::NotJson)? else { break };
+        while let Some(key) = walk.next_key().map_err(|_| Unreadable::NotJson)? {
             let at = walk.position();
-            let end = if &bytes[key.clone()] == b"\"messages\"" && messages.is_none() && bytes.get(at) == Some(&b'[') {
+            let end = if &bytes[key.clone()] == b"\"messages\""
+                && messages.is_none()
+                && bytes.get(at) == Some(&b'[')
+            {
                 let (found, end) = places(bytes, at, seen).map_err(|_| Unreadable::NotJson)?;
                 messages = Some(found);
                 end
@@ -97,7 +103,9 @@ impl<'a> Body<'a> {
                 return Err(Unreadable::DoubledField);
             }
         }
-        if body.raw("messages").is_none_or(|raw| raw[0] != b'[') || body.messages.iter().any(|place| bytes[place.span.start] != b'{') {
+        if body.raw("messages").is_none_or(|raw| raw[0] != b'[')
+            || body.messages.iter().any(|place| bytes[place.span.start] != b'{')
+        {
             return Err(Unreadable::NoMessages);
         }
         Ok(body)
@@ -180,7 +188,8 @@ fn places(bytes: &[u8], at: usize, seen: &[(usize, u64)]) -> Result<(Vec<Place>,
 fn same(bytes: &[u8], at: usize, len: usize, hash: u64) -> Option<Place> {
     let span = at..at.checked_add(len)?;
     let found = bytes.get(span.clone())?;
-    (matches!(bytes.get(span.end), Some(b',' | b']' | b' ' | b'\n' | b'\r' | b'\t')) && xxh3_64(found) == hash)
+    (matches!(bytes.get(span.end), Some(b',' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
+        && xxh3_64(found) == hash)
         .then_some(Place { span, hash })
 }
 

@@ -84,7 +84,8 @@ fn is_number(text: &[u8]) -> bool {
         rest = &fraction[count..];
     }
     if let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) {
-        let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let exponent =
+            exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
         let count = digits(exponent);
         return count > 0 && count == exponent.len();
     }
@@ -143,7 +144,11 @@ fn skip_container(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
             }
             (Next::Comma, b',') => {
                 at += 1;
-                next = if objects.last() == Some(&true) { Next::Key { or_end: false } } else { Next::Value { or_end: false } };
+                next = if objects.last() == Some(&true) {
+                    Next::Key { or_end: false }
+                } else {
+                    Next::Value { or_end: false }
+                };
                 continue;
             }
             _ => return Err(Malformed),
@@ -262,10 +267,36 @@ mod tests {
 
     #[test]
     fn values_are_told_from_what_is_none() {
-        for good in ["0", "-0.5e+3", "true", " null ", "\"a\\\"b\"", "[]", "{}", "[1, {\"a\": [ ] }]", "{\"a\":1,\"b\":\"\\\\\"}"] {
+        for good in [
+            "0",
+            "-0.5e+3",
+            "true",
+            " null ",
+            "\"a\\\"b\"",
+            "[]",
+            "{}",
+            "[1, {\"a\": [ ] }]",
+            "{\"a\":1,\"b\":\"\\\\\"}",
+        ] {
             assert!(whole(good.as_bytes()).is_ok(), "{good}");
         }
-        for bad in ["", "01", "1.", "tru", "\"a", "[1,]", "{,}", "{\"a\"}", "{\"a\":1,}", "[1 2]", "[}", "{]", "{\"a\":1]", "1 2", "nul"] {
+        for bad in [
+            "",
+            "01",
+            "1.",
+            "tru",
+            "\"a",
+            "[1,]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "[1 2]",
+            "[}",
+            "{]",
+            "{\"a\":1]",
+            "1 2",
+            "nul",
+        ] {
             assert!(whole(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -38,7 +38,8 @@ impl<'a> Decoded<'a> {
 /// `None` for what is no string, for broken escapes, and for a lone surrogate, which no Rust text can hold.
 pub(crate) fn decode(bytes: &[u8], span: Span) -> Option<Decoded<'_>> {
     let inner = span.start + 1..span.end.checked_sub(1)?;
-    if inner.start > inner.end || bytes.get(span.start) != Some(&b'"') || bytes.get(inner.end) != Some(&b'"') {
+    if inner.start > inner.end || bytes.get(span.start) != Some(&b'"') || bytes.get(inner.end) != Some(&b'"')
+    {
         return None;
     }
     let raw = std::str::from_utf8(bytes.get(inner.clone())?).ok()?;
@@ -136,7 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_not_decoded() {
-        for bad in [r#""\ud800""#, r#""\ud800x""#, r#""\udc00""#, r#""\x""#, r#""\u12""#, r#""\"#, "12", "\"", "\"a"] {
+        for bad in
+            [r#""\ud800""#, r#""\ud800x""#, r#""\udc00""#, r#""\x""#, r#""\u12""#, r#""\"#, "12", "\"", "\"a"]
+        {
             assert!(decode(bad.as_bytes(), 0..bad.len()).is_none(), "{bad}");
         }
         assert_eq!(decode(br#""\ud83d\ude00""#, 0..14).unwrap().text, "\u{1F600}");

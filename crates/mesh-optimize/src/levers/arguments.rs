@@ -84,8 +84,12 @@ mod tests {
 
     #[test]
     fn arguments_stay_json() {
-        let arguments = json!({"path": "a", "edits": [{"old": "\"ä\n".repeat(400)}, {"new": "short"}], "n": 3}).to_string();
-        let cut = Edit::nothing(arguments.len()).without(&shorten(&arguments, |n| format!("[{n} \"cut\"]"))).text(&arguments);
+        let arguments =
+            json!({"path": "a", "edits": [{"old": "\"ä\n".repeat(400)}, {"new": "short"}], "n": 3})
+                .to_string();
+        let cut = Edit::nothing(arguments.len())
+            .without(&shorten(&arguments, |n| format!("[{n} \"cut\"]")))
+            .text(&arguments);
         let parsed: serde_json::Value = serde_json::from_str(&cut).unwrap();
         assert_eq!(parsed["path"], "a");
         let old = parsed["edits"][0]["old"].as_str().unwrap();

@@ -9,8 +9,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::edit::Hole;
 
 /// CSI, OSC and two-byte escape sequences (ECMA-48, section 5.4; OSC ends in BEL or ST as xterm has it).
-static ESCAPES: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[@-Z\\\\^_])").ok());
+static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[@-Z\\\\^_])").ok()
+});
 
 /// So many equal lines in a row become one line and a count. Section 6 of the specification, tier P0.
 const EQUAL_LINES: usize = 4;
@@ -94,7 +95,8 @@ pub(crate) fn equal_lines(rows: &[Row], holes: &mut Vec<Hole>) -> Vec<Row> {
     let mut left = Vec::with_capacity(rows.len());
     let mut at = 0;
     while at < rows.len() {
-        let run = rows[at..].iter().take_while(|row| row.hash == rows[at].hash && row.len == rows[at].len).count();
+        let run =
+            rows[at..].iter().take_while(|row| row.hash == rows[at].hash && row.len == rows[at].len).count();
         let (note, enough) = match rows[at].is_blank() {
             true => (None, run >= EQUAL_LINES - 1),
             false => (Some(format!("\n[previous line x{run}]")), run >= EQUAL_LINES),
@@ -138,7 +140,10 @@ mod tests {
             ("10%\r100%\r\nnext", "100%\nnext"),
             ("a\r\nb\r\n", "a\nb\n"),
             ("x\n\n\n\n\ny", "x\n\ny"),
-            ("same long line\nsame long line\nsame long line\nsame long line\nend", "same long line\n[previous line x4]\nend"),
+            (
+                "same long line\nsame long line\nsame long line\nsame long line\nend",
+                "same long line\n[previous line x4]\nend",
+            ),
             ("ab\nab\nab\nab\n", "ab\nab\nab\nab\n"),
             ("\x1b", "\x1b"),
             ("", ""),
@@ -149,6 +154,9 @@ mod tests {
 
     #[test]
     fn lines_that_only_look_equal_are_one() {
-        assert_eq!(cleaned("a warning: x \na warning: x\na warning: x\t\n\x1b[1ma warning: x\x1b[0m"), "a warning: x\n[previous line x4]");
+        assert_eq!(
+            cleaned("a warning: x \na warning: x\na warning: x\t\n\x1b[1ma warning: x\x1b[0m"),
+            "a warning: x\n[previous line x4]"
+        );
     }
 }

@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn runs_are_found_where_they_stand_longest() {
-        let lines: Vec<String> = (0..20).map(|n| format!("line number {n}, which is long enough to count, {}", "x".repeat(30))).collect();
+        let lines: Vec<String> = (0..20)
+            .map(|n| format!("line number {n}, which is long enough to count, {}", "x".repeat(30)))
+            .collect();
         let mut shelf = Shelf::default();
         shelf.put(3, numbered(&lines[..8].join("\n")));
         shelf.put(5, numbered(&format!("other\n{}", lines[2..20].join("\n"))));

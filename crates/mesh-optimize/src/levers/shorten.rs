@@ -48,7 +48,12 @@ fn is_name(word: &str) -> bool {
 }
 
 /// What goes from `text` by `rule`; `None` when too little would. `named` knows the names that count; `note` writes the note for a number of bytes.
-pub(crate) fn shorten(text: &str, rule: Shorten, named: impl Fn(u64) -> bool, note: impl Fn(usize) -> String) -> Option<Vec<Hole>> {
+pub(crate) fn shorten(
+    text: &str,
+    rule: Shorten,
+    named: impl Fn(u64) -> bool,
+    note: impl Fn(usize) -> String,
+) -> Option<Vec<Hole>> {
     if text.len() < rule.least || text.len() <= rule.head + rule.tail + 200 {
         return None;
     }
@@ -89,7 +94,11 @@ pub(crate) fn shorten(text: &str, rule: Shorten, named: impl Fn(u64) -> bool, no
     }
     // The line feed in front of the tail stays with the tail.
     if back > from {
-        let note = if holes.is_empty() { Some(first_note.trim_end_matches('\n').to_owned()) } else { Some("\n[...]".to_owned()) };
+        let note = if holes.is_empty() {
+            Some(first_note.trim_end_matches('\n').to_owned())
+        } else {
+            Some("\n[...]".to_owned())
+        };
         holes.push(Hole { range: from..back, note });
     }
     Some(holes)
@@ -125,13 +134,15 @@ mod tests {
     type Names = std::collections::HashSet<u64>;
 
     fn cut(text: &str, named: &Names) -> Option<String> {
-        let holes = shorten(text, RULE, |name| named.contains(&name), |bytes| format!("[... {bytes} bytes cut]"))?;
+        let holes =
+            shorten(text, RULE, |name| named.contains(&name), |bytes| format!("[... {bytes} bytes cut]"))?;
         Some(Edit::nothing(text.len()).without(&holes).text(text))
     }
 
     #[test]
     fn ends_alarms_and_named_lines_stay() {
-        let mut lines: Vec<String> = (0..100).map(|n| format!("test number {n} passed without any word")).collect();
+        let mut lines: Vec<String> =
+            (0..100).map(|n| format!("test number {n} passed without any word")).collect();
         lines[40] = "FAILED tests/test_io.py::test_read".into();
         lines[60] = "value of special_name is 7".into();
         let mut named = Names::new();

@@ -3,11 +3,14 @@
 //! A history is followed request by request. Requests that this state has not seen (a resumed session, a lost state) are decided
 //! again as they must have been: every reply of the assistant answered a request of all that stands in front of it.
 
+use std::collections::BTreeMap;
+
 use super::learn::decoded;
 use super::memory::Fact;
 use super::state::{Frozen, SessionState, Use};
 use crate::body::{Body, Part, Role};
 use crate::edit::{Edit, Hole};
+use crate::ledger::{BLOCK_TOKENS, Split, Sums};
 use crate::levers::{arguments, shorten};
 use crate::plan::Miss;
 use crate::provider::{BREAKPOINTS, Cache, Provider};
@@ -49,6 +52,8 @@ pub(crate) struct Terms<'t> {
     pub(crate) now: Option<f64>,
     /// Hash of what stands in front of the messages.
     pub(crate) head: u64,
+    /// Messages in which the client set breakpoints itself.
+    pub(crate) own_marks: Vec<usize>,
     /// Bytes in front of the messages.
     pub(crate) head_bytes: usize,
     /// How a cut text can be read again.
@@ -64,6 +69,9 @@ pub(crate) struct Decision {
     pub(crate) cut: Vec<usize>,
     /// Tokens that had to be written again for it.
     pub(crate) rewritten: f64,
+    /// How the tokens divide, with this decision and without us.
+    pub(crate) sent: Split,
+    pub(crate) native: Split,
     /// Why the provider's cache has nothing of this session any more.
     pub(crate) miss: Option<Miss>,
 }
@@ -84,6 +92,7 @@ impl SessionState {
         let now = terms.now.unwrap_or_else(|| self.saved.last.unwrap_or(0.0) + PACE);
         if moved {
             self.saved.alive.clear();
+            self.saved.native.moved();
         }
         let sent = self.saved.seen.len();
         while self.memory.messages.len() < terms.stay {
@@ -93,21 +102,31 @@ impl SessionState {
             }
             self.learn(body, next >= terms.locked);
         }
+        let alive = self.saved.alive.clone();
+        self.saved.sent_before = if idle || moved { 0 } else { sent };
         let decision = self.decide(body, terms, terms.stay, now, idle || moved);
+        let (sent, native) = self.splits(body, terms, &decision, &alive, now);
         (self.saved.last, self.saved.head) = (Some(now), terms.head);
         let miss = [(moved, Miss::Head), (idle, Miss::Idle), (rewrote, Miss::History)];
-        Decision { miss: miss.into_iter().find(|(is, _)| *is).map(|(_, miss)| miss), ..decision }
+        Decision {
+            sent,
+            native,
+            miss: miss.into_iter().find(|(is, _)| *is).map(|(_, miss)| miss),
+            ..decision
+        }
     }
 
     /// Brings the state to what `body` has in common with it; says whether the client changed what it had sent.
     fn sync(&mut self, body: &Body<'_>, terms: &Terms<'_>) -> bool {
         let places = body.messages[..terms.stay].iter();
-        let same = |(seen, place): &(&(usize, u64), &crate::body::Place)| **seen == (place.span.len(), place.hash);
+        let same =
+            |(seen, place): &(&(usize, u64), &crate::body::Place)| **seen == (place.span.len(), place.hash);
         let common = self.saved.seen.iter().zip(places).take_while(same).count();
         let rewrote = common < self.saved.seen.len();
         if rewrote {
             self.saved.seen.truncate(common);
             self.saved.alive.retain(|message, _| *message < common);
+            self.saved.native.rewritten(common);
             self.saved.floor = self.saved.floor.min(common);
             self.saved.decided = self.saved.decided.min(common);
             if self.memory.messages.len() > common {
@@ -160,7 +179,11 @@ impl SessionState {
             let fact = &self.memory.texts[text];
             let known = &self.memory.messages[fact.message];
             let behind = replies - known.replies - usize::from(known.message.role == Role::Assistant);
-            if fact.lossy || behind == 0 || self.memory.pinned.contains(&text) || !self.may_go(terms, fact, Some(behind)) {
+            if fact.lossy
+                || behind == 0
+                || self.memory.pinned.contains(&text)
+                || !self.may_go(terms, fact, Some(behind))
+            {
                 continue;
             }
             let message = fact.message;
@@ -184,7 +207,10 @@ impl SessionState {
     /// Whether a text may be cut, now (`behind` replies follow it) or ever.
     fn may_go(&self, terms: &Terms<'_>, fact: &Fact, behind: Option<usize>) -> bool {
         let old = |after: usize| behind.is_none_or(|behind| behind >= after);
-        let superseded = fact.path.and_then(|path| self.memory.touched.get(&path)).is_some_and(|last| *last > fact.message + 1);
+        let superseded = fact
+            .path
+            .and_then(|path| self.memory.touched.get(&path))
+            .is_some_and(|last| *last > fact.message + 1);
         match fact.part {
             Part::Words => false,
             Part::Result(_) => terms
@@ -192,13 +218,20 @@ impl SessionState {
                 .rule(fact.kind, superseded || behind.is_none())
                 .is_some_and(|rule| fact.now >= rule.least && old(rule.after)),
             Part::Call(_) => terms.tier.arguments.is_some_and(|rule| {
-                fact.now >= LEAST_ARGUMENTS && old(if superseded { rule.after_superseded } else { rule.after })
+                fact.now >= LEAST_ARGUMENTS
+                    && old(if superseded { rule.after_superseded } else { rule.after })
             }),
         }
     }
 
     /// What a text would be after its cut, and how many bytes that takes. Names count that were used before message `named`.
-    fn shortened(&self, body: &Body<'_>, terms: &Terms<'_>, text: usize, named: usize) -> Option<(Edit, usize)> {
+    fn shortened(
+        &self,
+        body: &Body<'_>,
+        terms: &Terms<'_>,
+        text: usize,
+        named: usize,
+    ) -> Option<(Edit, usize)> {
         let fact = &self.memory.texts[text];
         let known = &self.memory.messages[fact.message];
         let place = &body.messages[fact.message];
@@ -214,7 +247,12 @@ impl SessionState {
             Part::Call(_) => arguments::shorten(&now, note),
             _ => {
                 let rule = terms.tier.rule(fact.kind, true)?;
-                shorten::shorten(&now, rule, |name| self.memory.named.get(&name).is_some_and(|first| *first < named), note)?
+                shorten::shorten(
+                    &now,
+                    rule,
+                    |name| self.memory.named.get(&name).is_some_and(|first| *first < named),
+                    note,
+                )?
             }
         };
         let cut = edit.without(&holes);
@@ -228,7 +266,9 @@ impl SessionState {
         let fact = &self.memory.texts[text];
         let known = &self.memory.messages[fact.message];
         let inner = &known.message.texts[fact.index];
-        let Some(original) = decoded(body.bytes, body.messages[fact.message].span.start, inner) else { return false };
+        let Some(original) = decoded(body.bytes, body.messages[fact.message].span.start, inner) else {
+            return false;
+        };
         let (rendered, now) = (edit.render(body.bytes, &original, inner.form), edit.len());
         let fact = &mut self.memory.texts[text];
         (fact.rendered, fact.now, fact.lossy) = (Some(rendered), now, true);
@@ -238,7 +278,13 @@ impl SessionState {
 
     /// The message from which on cutting all offers pays best, the last living place in front of it, and the tokens that are then
     /// written again.
-    fn worthwhile(&self, terms: &Terms<'_>, count: usize, offers: &[Offer], cold: bool) -> Option<(usize, Option<usize>, f64)> {
+    fn worthwhile(
+        &self,
+        terms: &Terms<'_>,
+        count: usize,
+        offers: &[Offer],
+        cold: bool,
+    ) -> Option<(usize, Option<usize>, f64)> {
         let first = offers.first()?.message;
         let provider = &terms.provider;
         let requests = self.replies_before(count) as f64 + 1.0;
@@ -255,7 +301,8 @@ impl SessionState {
             gain += offer.tokens;
             let (base, behind_base) = match provider.is_marked() {
                 true => {
-                    let base = self.saved.alive.range(..offer.message).next_back().map(|(message, _)| *message);
+                    let base =
+                        self.saved.alive.range(..offer.message).next_back().map(|(message, _)| *message);
                     let from = base.map_or(0, |base| base + 1);
                     let before: f64 = (from..first).map(|message| self.tokens(message)).sum();
                     (base, if from <= first { before + behind[0] } else { behind[from - first] })
@@ -275,7 +322,12 @@ impl SessionState {
     /// Bounds what is remembered of the cache: the place that was used longest ago goes first.
     fn forget_places(&mut self) {
         while self.saved.alive.len() > PLACES {
-            let oldest = self.saved.alive.iter().min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(a.1.1.cmp(&b.1.1))).map(|(at, _)| *at);
+            let oldest = self
+                .saved
+                .alive
+                .iter()
+                .min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(a.1.1.cmp(&b.1.1)))
+                .map(|(at, _)| *at);
             oldest.and_then(|at| self.saved.alive.remove(&at));
         }
     }
@@ -326,7 +378,10 @@ impl SessionState {
         let slots = terms.slots - usize::from(head.is_some() && terms.slots > 1);
         let mut kept: Vec<usize> = Vec::with_capacity(BREAKPOINTS);
         for mark in marks {
-            let fits = mark >= terms.locked && Some(mark) != head && !kept.contains(&mark) && self.reaches_minimum(terms, mark);
+            let fits = mark >= terms.locked
+                && Some(mark) != head
+                && !kept.contains(&mark)
+                && self.reaches_minimum(terms, mark);
             if fits && kept.len() < slots {
                 kept.push(mark);
             }
@@ -338,8 +393,75 @@ impl SessionState {
         kept
     }
 
+    /// How the tokens of this request divide as it is sent, and as it would have been without us.
+    fn splits(
+        &mut self,
+        body: &Body<'_>,
+        terms: &Terms<'_>,
+        decision: &Decision,
+        alive: &BTreeMap<usize, Use>,
+        now: f64,
+    ) -> (Split, Split) {
+        let head = terms.head_bytes as f64 / BYTES_PER_TOKEN;
+        let (mut ours, mut theirs) = (Sums::default(), Sums::default());
+        let (mut sent, mut whole, mut blocks) = (head, head, 0);
+        for (number, place) in body.messages.iter().enumerate() {
+            let (now, len) = match self.memory.messages.get(number) {
+                Some(known) => {
+                    blocks += known.message.blocks;
+                    self.texts_in(number, number + 1)
+                        .map(|text| &self.memory.texts[text])
+                        .fold((0, 0), |(now, len), fact| (now + fact.now, len + fact.len))
+                }
+                None => {
+                    blocks += 1;
+                    (place.span.len(), place.span.len())
+                }
+            };
+            sent += now as f64 / BYTES_PER_TOKEN;
+            whole += len as f64 / BYTES_PER_TOKEN;
+            let around = blocks as f64 * BLOCK_TOKENS;
+            ours.tokens.push(sent + around);
+            theirs.tokens.push(whole + around);
+            theirs.blocks.push(blocks);
+        }
+        let native = self.saved.native.follow(&terms.provider, &theirs, terms.stay, &terms.own_marks, now);
+        (self.expected(terms, decision, alive, &ours, now), native)
+    }
+
+    /// How the tokens of this request should divide: what was alive in front of the first new edit is read.
+    fn expected(
+        &self,
+        terms: &Terms<'_>,
+        decision: &Decision,
+        alive: &BTreeMap<usize, Use>,
+        ours: &Sums,
+        now: f64,
+    ) -> Split {
+        let total = ours.tokens.last().copied().unwrap_or(0.0);
+        let first_cut = decision.cut.first().map_or(usize::MAX, |text| self.memory.texts[*text].message);
+        let lives =
+            |(message, used): &(&usize, &Use)| **message < first_cut && now - used.0 <= terms.provider.life;
+        let marks = if terms.own_marks.is_empty() { &decision.marks } else { &terms.own_marks };
+        let (read, written) = match terms.provider.cache {
+            Cache::None => (0.0, 0.0),
+            Cache::Marked { .. } => {
+                let hit = alive.iter().rev().find(lives).map_or(0.0, |(message, _)| ours.tokens[*message]);
+                (hit, marks.last().map_or(0.0, |mark| ours.tokens[*mark]))
+            }
+            Cache::Prefix => {
+                let until = first_cut.min(self.saved.sent_before).min(ours.tokens.len());
+                (until.checked_sub(1).map_or(0.0, |last| ours.tokens[last]), total)
+            }
+        };
+        let written = written.max(read);
+        Split { read, write: written - read, plain: total - written }
+    }
+
     fn texts_in(&self, from: usize, until: usize) -> std::ops::Range<usize> {
-        let start = |message: usize| self.memory.messages.get(message).map_or(self.memory.texts.len(), |known| known.texts);
+        let start = |message: usize| {
+            self.memory.messages.get(message).map_or(self.memory.texts.len(), |known| known.texts)
+        };
         start(from)..start(until.max(from))
     }
 

@@ -72,7 +72,8 @@ impl SessionState {
     }
 
     fn fact(&mut self, message: usize, index: usize, text: &Text, original: &Decoded<'_>) -> Fact {
-        let mut fact = Fact { len: original.text.len(), now: original.text.len(), ..Fact::opaque(message, index, text) };
+        let mut fact =
+            Fact { len: original.text.len(), now: original.text.len(), ..Fact::opaque(message, index, text) };
         match text.part {
             Part::Call(id) => {
                 let call = Call::of(text.name.as_deref().unwrap_or(""), &original.text);
@@ -156,7 +157,9 @@ impl SessionState {
         let name = self.memory.name(fact);
         let count = run.to - run.from;
         let hint = match fact.part {
-            Part::Call(id) | Part::Result(id) => self.memory.calls.get(&id).map_or("", |call| call.hint.as_str()),
+            Part::Call(id) | Part::Result(id) => {
+                self.memory.calls.get(&id).map_or("", |call| call.hint.as_str())
+            }
             Part::Words => "",
         };
         let what = if matches!(fact.part, Part::Call(_)) { "arguments" } else { "result" };
@@ -167,7 +170,9 @@ impl SessionState {
 /// The number of each row that is left, from 1, as the text had it.
 fn numbers(rows: &[Row], left: &[Row]) -> Vec<usize> {
     let mut all = rows.iter().zip(1..);
-    left.iter().map(|row| all.find(|(other, _)| other.start == row.start).map_or(0, |(_, number)| number)).collect()
+    left.iter()
+        .map(|row| all.find(|(other, _)| other.start == row.start).map_or(0, |(_, number)| number))
+        .collect()
 }
 
 /// The rows that a reader sees in this text itself.

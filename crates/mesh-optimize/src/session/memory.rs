@@ -59,7 +59,9 @@ pub(crate) struct Fact {
 impl Memory {
     /// Returns how many replies of the assistant there are.
     pub(crate) fn replies(&self) -> usize {
-        self.messages.last().map_or(0, |known| known.replies + usize::from(known.message.role == Role::Assistant))
+        self.messages
+            .last()
+            .map_or(0, |known| known.replies + usize::from(known.message.role == Role::Assistant))
     }
 
     /// The name of a text under which it can be read again: `r` and the number of its message, from 0; where a message holds
@@ -77,6 +79,10 @@ impl Memory {
 
     pub(crate) fn weight(&self) -> usize {
         let rendered: usize = self.texts.iter().filter_map(|fact| fact.rendered.as_ref()).map(Vec::len).sum();
-        rendered + self.texts.len() * 160 + self.messages.len() * 160 + self.named.len() * 24 + self.shelf.weight()
+        rendered
+            + self.texts.len() * 160
+            + self.messages.len() * 160
+            + self.named.len() * 24
+            + self.shelf.weight()
     }
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::Memory;
 use crate::edit::Edit;
+use crate::ledger::Native;
+use crate::receipt::Sum;
 
 /// The version of the saved form; another one is not read.
 const VERSION: u32 = 1;
@@ -43,6 +45,12 @@ pub(crate) struct Saved {
     pub(crate) floor: usize,
     /// Messages of the last request that was decided on.
     pub(crate) decided: usize,
+    /// Messages of the last request that a cache may still have.
+    pub(crate) sent_before: usize,
+    /// The cache that the client would have without us.
+    pub(crate) native: Native,
+    /// What the settled requests cost and saved.
+    pub(crate) sum: Sum,
     /// When the last request was made, in seconds of the caller's clock.
     pub(crate) last: Option<f64>,
     /// Hash of what stands in front of the messages: model, tools, system, thinking.
@@ -80,6 +88,11 @@ impl SessionState {
     /// Returns how many messages of the session are known.
     pub fn messages(&self) -> usize {
         self.saved.seen.len()
+    }
+
+    /// Returns the sums over the session's settled requests.
+    pub fn sum(&self) -> Sum {
+        self.saved.sum
     }
 
     /// Returns how many bytes the memory of this state takes at least, for a caller that bounds many of them.
