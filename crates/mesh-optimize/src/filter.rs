@@ -1,13 +1,12 @@
 //! Many sessions through one optimiser: bodies in, bodies out, each to the session it names.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 use crate::body::Body;
 use crate::optimizer::{Config, Hints, Optimizer, Prepared};
-use crate::plan::{Plan, Untouched};
+use crate::plan::Untouched;
 use crate::session::SessionState;
 
 /// Bytes of memory that the sessions of a filter may take together before the one used longest ago is forgotten.
@@ -47,8 +46,7 @@ impl Filter {
         let body = match Body::read(bytes, guess) {
             Ok(body) => body,
             Err(why) => {
-                let plan = Plan::untouched(self.optimizer.dial(), Untouched::Unreadable(why));
-                return (None, Prepared { body: Cow::Borrowed(bytes), plan });
+                return (None, Prepared::untouched(bytes, self.optimizer.dial(), Untouched::Unreadable(why)));
             }
         };
         let Some(id) = session_of(&body) else {

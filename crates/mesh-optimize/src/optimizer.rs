@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::body::{Body, Part, Site, Splice, apply};
+use crate::body::{Body, Own, Part, Site, Splice, segments};
 use crate::dial::Dial;
 use crate::plan::{Cut, Lever, Miss, Plan, Untouched};
 use crate::provider::{BREAKPOINTS, ProviderChoice};
@@ -37,10 +37,33 @@ pub struct Hints {
 /// A prepared request.
 #[derive(Clone, Debug)]
 pub struct Prepared<'a> {
-    /// The bytes to send: the client's own where nothing was to be done.
-    pub body: Cow<'a, [u8]>,
+    input: &'a [u8],
+    splices: Vec<Splice>,
     /// What was done.
     pub plan: Plan,
+}
+
+impl<'a> Prepared<'a> {
+    /// A request that is passed on as it is.
+    pub(crate) fn untouched(input: &'a [u8], dial: Dial, why: Untouched) -> Prepared<'a> {
+        Prepared { input, splices: Vec::new(), plan: Plan::untouched(dial, why) }
+    }
+
+    /// The bytes to send: the client's own where nothing was to be done.
+    pub fn body(&self) -> Cow<'a, [u8]> {
+        match self.splices.is_empty() {
+            true => Cow::Borrowed(self.input),
+            false => Cow::Owned(self.segments().fold(Vec::new(), |mut body, piece| {
+                body.extend_from_slice(piece);
+                body
+            })),
+        }
+    }
+
+    /// The bytes to send, piece by piece: nothing is copied.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        segments(self.input, &self.splices)
+    }
 }
 
 /// Makes requests cheaper.
@@ -82,7 +105,7 @@ impl Optimizer {
     ) -> Prepared<'a> {
         let body = match Body::read(bytes, &session.saved.seen) {
             Ok(body) => body,
-            Err(why) => return untouched(bytes, self.config.dial, Untouched::Unreadable(why)),
+            Err(why) => return Prepared::untouched(bytes, self.config.dial, Untouched::Unreadable(why)),
         };
         self.prepare_read(&body, session, hints)
     }
@@ -110,7 +133,7 @@ impl Optimizer {
             Some(dial) => Dial::from_json(&dial),
         };
         if dial.is_off() {
-            return untouched(body.bytes, dial, Untouched::Off);
+            return Prepared::untouched(body.bytes, dial, Untouched::Off);
         }
         let model = body.text("model").unwrap_or_default();
         let provider = self.config.provider.for_model(&model);
@@ -153,12 +176,8 @@ impl Optimizer {
             native: decision.native,
             miss: if first { Some(Miss::First) } else { decision.miss },
         };
-        Prepared { body: Cow::Owned(apply(body.bytes, &splices)), plan }
+        Prepared { input: body.bytes, splices, plan }
     }
-}
-
-fn untouched(bytes: &[u8], dial: Dial, why: Untouched) -> Prepared<'_> {
-    Prepared { body: Cow::Borrowed(bytes), plan: Plan::untouched(dial, why) }
 }
 
 /// The body's hints, over the caller's.
@@ -212,12 +231,12 @@ fn head(body: &Body<'_>) -> u64 {
     xxh3_64(&all)
 }
 
-fn removals<'s>(body: &Body<'_>) -> Vec<Splice<'s>> {
+fn removals(body: &Body<'_>) -> Vec<Splice> {
     let spans = body.removals(&["mesh_optimize", "mesh_hints"]).into_iter();
-    spans.map(|span| Splice { span, with: Cow::Borrowed(b"") }).collect()
+    spans.map(|span| Splice { span, with: Own::Fixed(b"") }).collect()
 }
 
-fn edits<'s>(body: &Body<'_>, session: &'s SessionState, splices: &mut Vec<Splice<'s>>) {
+fn edits(body: &Body<'_>, session: &SessionState, splices: &mut Vec<Splice>) {
     for id in session.saved.frozen.keys() {
         let Some(fact) = session.memory.texts.get(*id) else { continue };
         let (Some(rendered), Some(place)) = (&fact.rendered, body.messages.get(fact.message)) else {
@@ -225,22 +244,22 @@ fn edits<'s>(body: &Body<'_>, session: &'s SessionState, splices: &mut Vec<Splic
         };
         let inner = &session.memory.messages[fact.message].message.texts[fact.index].span;
         let span = place.span.start + inner.start..place.span.start + inner.end;
-        splices.push(Splice { span, with: Cow::Borrowed(rendered) });
+        splices.push(Splice { span, with: Own::Shared(rendered.clone()) });
     }
 }
 
-fn marks<'s>(
+fn marks(
     body: &Body<'_>,
     session: &SessionState,
     terms: &Terms<'_>,
     decision: &Decision,
-    splices: &mut Vec<Splice<'s>>,
+    splices: &mut Vec<Splice>,
 ) {
     if !terms.provider.is_marked() {
         return;
     }
     let mut insert =
-        |at: usize, with: &'static [u8]| splices.push(Splice { span: at..at, with: Cow::Borrowed(with) });
+        |at: usize, with: &'static [u8]| splices.push(Splice { span: at..at, with: Own::Fixed(with) });
     for mark in &decision.marks {
         let start = body.messages[*mark].span.start;
         match &session.memory.messages[*mark].message.site {

@@ -8,6 +8,6 @@ mod splice;
 mod top;
 
 pub(crate) use message::{Form, Message, Part, Role, Site, Text};
-pub(crate) use splice::{Splice, apply};
+pub(crate) use splice::{Own, Splice, segments};
 pub use top::Unreadable;
 pub(crate) use top::{Body, Place};

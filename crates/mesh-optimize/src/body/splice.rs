@@ -1,27 +1,40 @@
 //! Replaces pieces of the bytes and leaves every other byte where it was.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::json::Span;
 
-/// What stands in a place instead of the client's bytes; an empty span inserts.
+/// Bytes of ours.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Splice<'s> {
-    pub(crate) span: Span,
-    pub(crate) with: Cow<'s, [u8]>,
+pub(crate) enum Own {
+    Fixed(&'static [u8]),
+    Shared(Arc<[u8]>),
 }
 
-/// Applies splices that do not overlap, in order of their places.
-pub(crate) fn apply(bytes: &[u8], splices: &[Splice<'_>]) -> Vec<u8> {
-    let grown: usize = splices.iter().map(|splice| splice.with.len()).sum();
-    let gone: usize = splices.iter().map(|splice| splice.span.len()).sum();
-    let mut out = Vec::with_capacity((bytes.len() + grown).saturating_sub(gone));
-    let mut from = 0;
-    for splice in splices {
-        out.extend_from_slice(&bytes[from..splice.span.start]);
-        out.extend_from_slice(&splice.with);
-        from = splice.span.end;
+impl Own {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Own::Fixed(bytes) => bytes,
+            Own::Shared(bytes) => bytes,
+        }
     }
-    out.extend_from_slice(&bytes[from..]);
-    out
+}
+
+/// What stands in a place instead of the client's bytes; an empty span inserts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Splice {
+    pub(crate) span: Span,
+    pub(crate) with: Own,
+}
+
+/// The bytes with splices applied, piece by piece; splices stand in order and do not overlap.
+pub(crate) fn segments<'s>(bytes: &'s [u8], splices: &'s [Splice]) -> impl Iterator<Item = &'s [u8]> {
+    let mut from = 0;
+    let pieces = splices.iter().flat_map(move |splice| {
+        let before = &bytes[from..splice.span.start];
+        from = splice.span.end;
+        [before, splice.with.bytes()]
+    });
+    let rest = &bytes[splices.last().map_or(0, |splice| splice.span.end)..];
+    pieces.chain([rest]).filter(|piece| !piece.is_empty())
 }

@@ -20,17 +20,17 @@ const ANCHOR_BYTES: usize = 16;
 /// So many places of one line are remembered, the newest: a line that stands in more places says little about any of them.
 const PLACES: usize = 6;
 
-/// The rows of one text that are shown, in order.
-#[derive(Clone, Debug, Default)]
-struct Shown {
-    rows: Vec<(u64, u32)>,
-}
-
-/// What the texts of a session show, line by line.
+/// What the texts of a session show, line by line: one long list of lines, some 25 bytes each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
-    shown: HashMap<usize, Shown>,
-    places: HashMap<u64, Vec<(u32, u32)>, BuildHasherDefault<Hashed>>,
+    /// Hash of each line.
+    lines: Vec<u64>,
+    /// For each line the place before it where the same line stands, plus one; 0 for none.
+    before: Vec<u32>,
+    /// The last place of a line, plus one, by the low half of its hash.
+    last: HashMap<u32, u32, BuildHasherDefault<Hashed>>,
+    /// Where a stretch of lines begins that stand in a row: place, text, number of the line in its text.
+    stretches: Vec<(u32, usize, usize)>,
 }
 
 /// A run of rows that stands elsewhere.
@@ -67,45 +67,59 @@ impl Shelf {
             return None;
         }
         let mut best: Option<(usize, usize, usize)> = None;
-        for &(text, place) in self.places.get(&rows[0].hash)?.iter().rev() {
-            if gone(text as usize) {
+        let mut next = self.last.get(&low(rows[0].hash)).copied().unwrap_or(0);
+        for _ in 0..PLACES {
+            let Some(place) = next.checked_sub(1) else { break };
+            next = self.before[place as usize];
+            let (text, line, until) = self.stretch(place);
+            if gone(text) {
                 continue;
             }
-            let Some(shown) = self.shown.get(&(text as usize)) else { continue };
-            let there = shown.rows.get(place as usize..).unwrap_or_default();
-            let count = there.iter().zip(rows).take_while(|((hash, _), row)| *hash == row.hash).count();
+            let there = &self.lines[place as usize..until];
+            let count = there.iter().zip(rows).take_while(|(hash, row)| **hash == row.hash).count();
             let bytes: usize = rows[..count].iter().map(|row| row.len + 1).sum();
             if count >= RUN_LINES && bytes >= RUN_BYTES && best.is_none_or(|(most, ..)| count > most) {
-                best = Some((count, text as usize, there.first().map_or(0, |(_, line)| *line as usize)));
+                best = Some((count, text, line));
             }
         }
         best
     }
 
-    /// Returns about how many bytes it takes.
-    pub(crate) fn weight(&self) -> usize {
-        let rows: usize = self.shown.values().map(|shown| shown.rows.len()).sum();
-        rows * 24 + self.places.len() * 48
+    /// The text and line of a place, and the end of its stretch.
+    fn stretch(&self, place: u32) -> (usize, usize, usize) {
+        let at = self.stretches.partition_point(|(from, ..)| *from <= place) - 1;
+        let (from, text, line) = self.stretches[at];
+        let until = self.stretches.get(at + 1).map_or(self.lines.len(), |(from, ..)| *from as usize);
+        (text, line + (place - from) as usize, until)
     }
 
-    /// Puts up the rows that a text shows, each with its line number from 1.
-    pub(crate) fn put(&mut self, text: usize, rows: impl IntoIterator<Item = (Row, usize)>) {
-        let Ok(name) = u32::try_from(text) else { return };
-        let shown = self.shown.entry(text).or_default();
-        for (row, line) in rows {
-            let place = shown.rows.len() as u32;
-            shown.rows.push((row.hash, line as u32));
-            if row.len >= ANCHOR_BYTES {
-                let places = self.places.entry(row.hash).or_default();
-                if places.len() == PLACES {
-                    places.remove(0);
-                }
-                places.push((name, place));
-            }
-        }
-        // A run never goes on from one text, or one argument, into the next.
-        shown.rows.push((0, 0));
+    /// Returns about how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        self.lines.len() * 12 + self.last.capacity() * 9 + self.stretches.len() * 24
     }
+
+    /// Puts up a stretch of lines that a text shows, the first with its number from 1. Past four thousand million lines of one
+    /// session nothing more is put up.
+    pub(crate) fn put(&mut self, text: usize, line: usize, rows: &[Row]) {
+        let Ok(from) = u32::try_from(self.lines.len() + rows.len() + 1).map(|_| self.lines.len() as u32)
+        else {
+            return;
+        };
+        if rows.is_empty() {
+            return;
+        }
+        self.stretches.push((from, text, line));
+        for (row, place) in rows.iter().zip(from..) {
+            self.lines.push(row.hash);
+            let before =
+                if row.len >= ANCHOR_BYTES { self.last.insert(low(row.hash), place + 1) } else { None };
+            self.before.push(before.unwrap_or(0));
+        }
+    }
+}
+
+fn low(hash: u64) -> u32 {
+    hash as u32
 }
 
 /// Keys are hashes already.
@@ -124,6 +138,11 @@ impl Hasher for Hashed {
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
     }
+
+    fn write_u32(&mut self, hash: u32) {
+        // The map takes its buckets from the low bits and its tags from the high ones.
+        self.0 = u64::from(hash) | u64::from(hash) << 32;
+    }
 }
 
 #[cfg(test)]
@@ -131,18 +150,14 @@ mod tests {
     use super::*;
     use crate::levers::clean::rows;
 
-    fn numbered(text: &str) -> Vec<(Row, usize)> {
-        rows(text).into_iter().zip(1..).collect()
-    }
-
     #[test]
     fn runs_are_found_where_they_stand_longest() {
         let lines: Vec<String> = (0..20)
             .map(|n| format!("line number {n}, which is long enough to count, {}", "x".repeat(30)))
             .collect();
         let mut shelf = Shelf::default();
-        shelf.put(3, numbered(&lines[..8].join("\n")));
-        shelf.put(5, numbered(&format!("other\n{}", lines[2..20].join("\n"))));
+        shelf.put(3, 1, &rows(&lines[..8].join("\n")));
+        shelf.put(5, 1, &rows(&format!("other\n{}", lines[2..20].join("\n"))));
         let again = rows(&format!("head\n{}\ntail", lines[2..15].join("\n")));
         assert_eq!(shelf.runs(&again, |_| false), [Run { from: 1, to: 14, text: 5, line: 2 }]);
         assert_eq!(shelf.runs(&again, |text| text == 5), [Run { from: 1, to: 7, text: 3, line: 3 }]);

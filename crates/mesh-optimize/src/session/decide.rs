@@ -271,7 +271,7 @@ impl SessionState {
         };
         let (rendered, now) = (edit.render(body.bytes, &original, inner.form), edit.len());
         let fact = &mut self.memory.texts[text];
-        (fact.rendered, fact.now, fact.lossy) = (Some(rendered), now, true);
+        (fact.rendered, fact.now, fact.lossy) = (Some(rendered.into()), now, true);
         self.saved.frozen.insert(text, Frozen { edit, lossy: true });
         true
     }

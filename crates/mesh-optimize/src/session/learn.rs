@@ -15,8 +15,8 @@ use crate::levers::shorten::names;
 /// String arguments shorter than this are not looked at for repeated lines: a run has 208 bytes at least.
 const ARGUMENT_BYTES: usize = 208;
 
-/// Stands where lines are not shown: no run goes over it.
-const GAP: (Row, usize) = (Row { start: 0, end: 0, hash: 0, len: 0 }, 0);
+/// Lines that a text shows in a row: the number of the first, and the rows.
+type Stretch = (usize, Vec<Row>);
 
 /// The text of `text` in a message that begins at `start`.
 pub(crate) fn decoded<'a>(bytes: &'a [u8], start: usize, text: &Text) -> Option<Decoded<'a>> {
@@ -61,8 +61,8 @@ impl SessionState {
                 let edit = Edit::nothing(original.text.len()).without(&holes);
                 self.saved.frozen.insert(id, Frozen { edit, lossy: false });
             }
-            if !matches!(text.part, Part::Words) {
-                self.memory.shelf.put(id, shown);
+            for (line, rows) in shown {
+                self.memory.shelf.put(id, line, &rows);
             }
             self.place_frozen(body.bytes, id, text, &original);
         }
@@ -102,7 +102,7 @@ impl SessionState {
         }
         let frozen = &self.saved.frozen[&id];
         let fact = &mut self.memory.texts[id];
-        fact.rendered = Some(frozen.edit.render(bytes, original, text.form));
+        fact.rendered = Some(frozen.edit.render(bytes, original, text.form).into());
         fact.now = frozen.edit.len();
         fact.lossy = frozen.lossy;
     }
@@ -110,7 +110,7 @@ impl SessionState {
     /// The clean-up of a result and the lines it shows afterwards.
     ///
     /// What a file holds is not touched but for repeats: an edit needs its blanks and line ends as they are.
-    fn birth_result(&mut self, original: &Decoded<'_>, kind: ResultKind) -> (Vec<Hole>, Vec<(Row, usize)>) {
+    fn birth_result(&mut self, original: &Decoded<'_>, kind: ResultKind) -> (Vec<Hole>, Vec<Stretch>) {
         let text: &str = &original.text;
         let (mut holes, rows, left) = if kind == ResultKind::Read {
             let rows = rows(text);
@@ -130,7 +130,7 @@ impl SessionState {
     }
 
     /// The same for the strings in the arguments of a call.
-    fn birth_arguments(&mut self, original: &Decoded<'_>) -> (Vec<Hole>, Vec<(Row, usize)>) {
+    fn birth_arguments(&mut self, original: &Decoded<'_>) -> (Vec<Hole>, Vec<Stretch>) {
         let (mut holes, mut all) = (Vec::new(), Vec::new());
         for value in arguments::values(&original.text, ARGUMENT_BYTES) {
             let rows = value.rows();
@@ -140,7 +140,6 @@ impl SessionState {
             }
             let numbers: Vec<usize> = (1..=rows.len()).collect();
             all.extend(shown(&rows, &numbers, &runs));
-            all.push(GAP);
         }
         (holes, all)
     }
@@ -175,16 +174,21 @@ fn numbers(rows: &[Row], left: &[Row]) -> Vec<usize> {
         .collect()
 }
 
-/// The rows that a reader sees in this text itself.
-fn shown(rows: &[Row], numbers: &[usize], runs: &[Run]) -> Vec<(Row, usize)> {
-    let mut shown = Vec::with_capacity(rows.len());
+/// The rows that a reader sees in this text itself; what is only named in it is not shown.
+fn shown(rows: &[Row], numbers: &[usize], runs: &[Run]) -> Vec<Stretch> {
+    let mut shown = Vec::new();
     let mut from = 0;
-    for run in runs {
-        shown.extend(rows[from..run.from].iter().copied().zip(numbers[from..run.from].iter().copied()));
-        shown.push(GAP);
-        from = run.to;
+    for (to, behind) in runs.iter().map(|run| (run.from, run.to)).chain([(rows.len(), rows.len())]) {
+        // Where lines were left out the numbers jump: a new stretch.
+        let mut start = from;
+        for at in from..to {
+            if at + 1 == to || numbers[at + 1] != numbers[at] + 1 {
+                shown.push((numbers[start], rows[start..=at].to_vec()));
+                start = at + 1;
+            }
+        }
+        from = behind;
     }
-    shown.extend(rows[from..].iter().copied().zip(numbers[from..].iter().copied()));
     shown
 }
 

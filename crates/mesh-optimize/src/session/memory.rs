@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
+use std::sync::Arc;
 
 use crate::body::{Message, Part, Role};
 use crate::kind::{Call, ResultKind};
@@ -49,7 +50,7 @@ pub(crate) struct Fact {
     pub(crate) len: usize,
     pub(crate) now: usize,
     /// What stands there instead, as JSON.
-    pub(crate) rendered: Option<Vec<u8>>,
+    pub(crate) rendered: Option<Arc<[u8]>>,
     /// Something was lost.
     pub(crate) lossy: bool,
     /// Bytes that the next rule would take; computed once.
@@ -78,7 +79,8 @@ impl Memory {
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let rendered: usize = self.texts.iter().filter_map(|fact| fact.rendered.as_ref()).map(Vec::len).sum();
+        let rendered: usize =
+            self.texts.iter().filter_map(|fact| fact.rendered.as_ref()).map(|rendered| rendered.len()).sum();
         rendered
             + self.texts.len() * 160
             + self.messages.len() * 160
