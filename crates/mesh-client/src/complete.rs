@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use crate::client::MeshClient;
 use crate::completion::{Completion, Delta, Flow};
-use crate::error::ClientError;
+use crate::error::{ClientError, ErrorKind};
 use crate::retry::{RetryPolicy, RetryState, RetryStep};
 use crate::stream::hand_on;
 use crate::wire::{CompletionRequest, RequestBody};
@@ -56,6 +56,27 @@ pub enum StreamEvent<'a> {
     },
 }
 
+/// Which bytes of a request were answered.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// The request's own. Where there were optimised ones, they were not to blame that they failed: the connection, the key or
+    /// a limit was.
+    Raw,
+    /// The optimised ones.
+    Optimised,
+    /// The request's own, after the gateway had answered the optimised ones with this error.
+    RawAfter(ClientError),
+}
+
+/// A completion, and to what.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What the model answered.
+    pub completion: Completion,
+    /// To which bytes.
+    pub delivery: Delivery,
+}
+
 /// Where events go. A plain closure does.
 pub type EventSink<'s> = &'s mut (dyn FnMut(StreamEvent<'_>) + Send);
 
@@ -74,20 +95,58 @@ impl MeshClient {
         policy: &RetryPolicy,
         sink: EventSink<'_>,
     ) -> Result<Completion, ClientError> {
+        Ok(self.completed(request, None, policy, sink).await?.completion)
+    }
+
+    /// Gets one completion like [`MeshClient::complete`], but sends `optimised` instead of the request's own bytes while that
+    /// goes well: bytes that say the same in a cheaper way, and ask for a stream.
+    ///
+    /// When they are refused ([`ClientError::is_rejection`]) the request's own bytes follow at once, whatever the policy says,
+    /// and the attempts go on with these. The last request, for a whole answer, is always the request's own.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    ///
+    /// # Cancel safety
+    /// As [`MeshClient::complete`].
+    pub async fn complete_optimised(
+        &self,
+        request: &CompletionRequest,
+        optimised: RequestBody,
+        policy: &RetryPolicy,
+        sink: EventSink<'_>,
+    ) -> Result<Answer, ClientError> {
+        self.completed(request, Some(optimised), policy, sink).await
+    }
+
+    async fn completed(
+        &self,
+        request: &CompletionRequest,
+        optimised: Option<RequestBody>,
+        policy: &RetryPolicy,
+        sink: EventSink<'_>,
+    ) -> Result<Answer, ClientError> {
         let mut request = Cow::Borrowed(request);
-        let mut body = request.encode(true);
         let mut state = RetryState::new(policy.clone());
+        let mut sent = match optimised {
+            Some(optimised) => {
+                state = state.with_raw_in_reserve();
+                Sent { body: optimised, is_optimised: true, blame: None }
+            }
+            None => Sent { body: request.encode(true), is_optimised: false, blame: None },
+        };
         let mut text_shown = false;
         loop {
             let span = tracing::info_span!(
                 target: "mesh_client::request", "request",
-                attempt = state.attempt(), model = %request.model, bytes = body.len(),
+                attempt = state.attempt(), model = %request.model, bytes = sent.body.len(),
             );
-            let attempt = self.attempt(body.clone(), &mut text_shown, sink);
+            let attempt = self.attempt(sent.body.clone(), &mut text_shown, sink);
             let error = match attempt.instrument(span).await {
-                Ok(completion) => return Ok(completion),
+                Ok(completion) => return Ok(sent.answered_with(completion)),
                 Err(error) => error,
             };
+            sent.failed_with(&error);
             match state.failed(&error, fastrand::f64()) {
                 RetryStep::Wait { delay, attempt } => {
                     announce(policy, attempt, delay, &error, text_shown, sink);
@@ -96,10 +155,13 @@ impl MeshClient {
                 }
                 RetryStep::DropField(field) => drop_field(request.to_mut(), &field),
                 RetryStep::AdjustMaxTokens(max_tokens) => request.to_mut().max_tokens = Some(max_tokens),
+                RetryStep::Raw => tracing::warn!(target: "mesh_client::retry", "optimised bytes refused"),
                 RetryStep::Whole => {
                     tracing::warn!(target: "mesh_client::retry", error = %error, "asking for a whole answer");
                     sink(StreamEvent::WholeRequest { error: &error, text_shown });
-                    return self.whole_attempt(request.encode(false), sink).await;
+                    sent.send_own(request.encode(false));
+                    let completion = self.whole_attempt(sent.body.clone(), sink).await?;
+                    return Ok(sent.answered_with(completion));
                 }
                 RetryStep::GiveUp => {
                     tracing::warn!(target: "mesh_client::retry", error = %error, "giving up");
@@ -107,7 +169,7 @@ impl MeshClient {
                 }
             }
             announce(policy, state.attempt() + 1, Duration::ZERO, &error, text_shown, sink);
-            body = request.encode(true);
+            sent.send_own(request.encode(true));
         }
     }
 
@@ -174,6 +236,40 @@ fn announce(
         attempt, wait_ms = wait.as_millis() as u64, error = %error, "trying again"
     );
     sink(StreamEvent::Retry { attempt, of: policy.max_attempts, wait, error, text_shown });
+}
+
+/// The bytes of an attempt.
+struct Sent {
+    body: RequestBody,
+    is_optimised: bool,
+    /// What optimised bytes were answered with, as far as that may be their fault.
+    blame: Option<ClientError>,
+}
+
+impl Sent {
+    fn failed_with(&mut self, error: &ClientError) {
+        if self.is_optimised {
+            let is_theirs =
+                error.is_rejection() || matches!(error.kind(), ErrorKind::Upstream | ErrorKind::Unexpected);
+            self.blame = Some(error).filter(|error| is_theirs && error.status() != Some(408)).cloned();
+        } else if error.is_rejection() {
+            // The request's own bytes are refused as well.
+            self.blame = None;
+        }
+    }
+
+    fn send_own(&mut self, body: RequestBody) {
+        (self.body, self.is_optimised) = (body, false);
+    }
+
+    fn answered_with(self, completion: Completion) -> Answer {
+        let delivery = match (self.is_optimised, self.blame) {
+            (true, _) => Delivery::Optimised,
+            (false, Some(error)) => Delivery::RawAfter(error),
+            (false, None) => Delivery::Raw,
+        };
+        Answer { completion, delivery }
+    }
 }
 
 /// Takes out a field that the model refuses.

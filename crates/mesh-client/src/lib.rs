@@ -25,7 +25,7 @@ mod stream;
 #[cfg(feature = "chat")]
 pub use client::{MeshClient, MeshClientBuilder, WHOLE_TIMEOUT};
 #[cfg(feature = "chat")]
-pub use complete::{EventSink, StreamEvent};
+pub use complete::{Answer, Delivery, EventSink, StreamEvent};
 
 #[cfg(feature = "chat")]
 pub use endpoint::{ApiKey, ApiKeyError, BaseUrl, BaseUrlError, DEFAULT_BASE_URL};

@@ -49,6 +49,8 @@ pub enum RetryStep {
     DropField(String),
     /// Send it at once with this `max_tokens`.
     AdjustMaxTokens(u64),
+    /// Send the request's own bytes at once, and instead of the optimised ones from now on.
+    Raw,
     /// Send it once more without streaming.
     Whole,
     /// Nothing will help: report the error.
@@ -64,6 +66,8 @@ pub struct RetryState {
     was_adjusted: bool,
     dropped: Vec<String>,
     whole_was_sent: bool,
+    /// Optimised bytes are sent, and the request's own are still there to fall back on.
+    has_raw_in_reserve: bool,
 }
 
 impl Default for RetryPolicy {
@@ -100,7 +104,15 @@ impl RetryState {
             was_adjusted: false,
             dropped: Vec::new(),
             whole_was_sent: false,
+            has_raw_in_reserve: false,
         }
+    }
+
+    /// What is sent are optimised bytes: when they are refused, the request's own follow once, whatever the policy says.
+    #[must_use]
+    pub fn with_raw_in_reserve(mut self) -> RetryState {
+        self.has_raw_in_reserve = true;
+        self
     }
 
     /// Number of the attempt under way, 1 for the first.
@@ -110,10 +122,16 @@ impl RetryState {
 
     /// Says what follows after this error. `jitter` is a random number from 0 to 1.
     pub fn failed(&mut self, error: &ClientError, jitter: f64) -> RetryStep {
+        if self.has_raw_in_reserve && error.is_rejection() {
+            self.has_raw_in_reserve = false;
+            return RetryStep::Raw;
+        }
         if self.whole_was_sent || self.policy.max_attempts <= 1 {
             return RetryStep::GiveUp;
         }
         if let Some(step) = self.mend(error) {
+            // The mended request is sent in its own bytes.
+            self.has_raw_in_reserve = false;
             return step;
         }
         if !error.is_retryable() {
@@ -303,6 +321,28 @@ mod tests {
         );
         assert_eq!(steps(RetryPolicy::default(), &[field.clone(), field]), [dropped, RetryStep::GiveUp]);
         assert_eq!(steps(RetryPolicy::default(), &[tools]), [RetryStep::GiveUp]);
+    }
+
+    #[test]
+    fn refused_optimised_bytes_are_followed_by_raw_ones_once_and_cost_no_attempt() {
+        let steps = |policy, errors: &[ClientError]| {
+            let mut state = RetryState::new(policy).with_raw_in_reserve();
+            errors.iter().map(|error| state.failed(error, 1.0)).collect::<Vec<_>>()
+        };
+        for refused in [400, 403, 404, 409, 413, 422].map(status) {
+            let want = [RetryStep::Raw, RetryStep::GiveUp];
+            assert_eq!(steps(RetryPolicy::default(), &[refused.clone(), status(400)]), want, "{refused}");
+            assert_eq!(steps(RetryPolicy::never(), &[refused.clone(), status(500)]), want, "{refused}");
+            let then_busy = steps(RetryPolicy::default(), &[refused, status(500)]);
+            assert_eq!(then_busy, [RetryStep::Raw, wait(1, 2)]);
+        }
+        for kept in [401, 402].map(status) {
+            assert_eq!(steps(RetryPolicy::default(), &[kept]), [RetryStep::GiveUp]);
+        }
+        for passing in [408, 429, 500, 503].map(status) {
+            let want = [wait(1, 2), RetryStep::Raw];
+            assert_eq!(steps(RetryPolicy::default(), &[passing, status(400)]), want);
+        }
     }
 
     #[test]

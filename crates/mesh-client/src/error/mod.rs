@@ -284,6 +284,25 @@ impl ClientError {
         }
     }
 
+    /// Whether the gateway refuses this very request, so that a differently written one may pass: a status from 400 to 499 but
+    /// 401, 402, 408 and 429, or the same said inside a stream.
+    pub fn is_rejection(&self) -> bool {
+        let Some(report) = self.report() else { return false };
+        let code = || report.code.as_deref().and_then(|code| code.parse().ok());
+        match report.status.or_else(code) {
+            Some(status) => (400..500).contains(&status) && !matches!(status, 401 | 402 | 408 | 429),
+            None => matches!(
+                self.kind(),
+                ErrorKind::Forbidden
+                    | ErrorKind::ContextOverflow
+                    | ErrorKind::MaxTokensOverflow
+                    | ErrorKind::UnsupportedField
+                    | ErrorKind::NotFound
+                    | ErrorKind::InvalidRequest
+            ),
+        }
+    }
+
     /// Whether a shorter conversation would help.
     pub fn is_context_overflow(&self) -> bool {
         matches!(self, ClientError::ContextOverflow { .. } | ClientError::MaxTokensOverflow { .. })

@@ -114,6 +114,12 @@ impl RequestBody {
         RequestBody { len: bytes.len(), segments: if bytes.is_empty() { Vec::new() } else { vec![bytes] } }
     }
 
+    /// Takes the pieces of a body that was made elsewhere; empty ones are left out.
+    pub fn from_segments(segments: impl IntoIterator<Item = Bytes>) -> RequestBody {
+        let segments: Vec<Bytes> = segments.into_iter().filter(|segment| !segment.is_empty()).collect();
+        RequestBody { len: segments.iter().map(Bytes::len).sum(), segments }
+    }
+
     /// Length of the body in bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -255,6 +261,8 @@ mod tests {
         assert_eq!((body.len(), body.segments().len(), body.is_empty()), (2, 1, false));
         assert_eq!(body.to_bytes(), "{}");
         assert!(RequestBody::from_bytes("").segments().is_empty());
+        let pieces = RequestBody::from_segments(["{".into(), "".into(), "}".into()]);
+        assert_eq!((pieces.to_bytes(), pieces.len(), pieces.segments().len()), ("{}".into(), 2, 2));
         assert!(RequestBody::default().is_empty());
     }
 
