@@ -66,6 +66,20 @@ impl Edit {
         text
     }
 
+    /// Returns where a place of the original stands now; what is gone stands where it would be.
+    pub(crate) fn current(&self, original: usize) -> usize {
+        let mut at = 0;
+        for piece in &self.pieces {
+            if let Piece::Keep(from, to) = piece
+                && original <= *to
+            {
+                return at + original.saturating_sub(*from);
+            }
+            at += piece.len();
+        }
+        at
+    }
+
     /// Whether the edit could have been made for a text of this length.
     pub(crate) fn fits(&self, len: usize) -> bool {
         self.pieces.iter().all(|piece| !matches!(piece, Piece::Keep(from, to) if from > to || *to > len))
@@ -145,6 +159,7 @@ mod tests {
         let twice = once.without(&[hole(1..3, None), hole(9..11, Some("!"))]);
         assert_eq!(twice.text(text), "0..]456!");
         assert_eq!(twice.len(), 8);
+        assert_eq!([0, 3, 5, 10].map(|at| once.current(at)), [0, 6, 7, 11]);
         assert!(twice.fits(10) && !twice.fits(6));
         let saved: Edit = serde_json::from_str(&serde_json::to_string(&twice).unwrap()).unwrap();
         assert_eq!(saved, twice);

@@ -170,7 +170,7 @@ impl Optimizer {
             untouched: None,
             breakpoints: decision.marks.clone(),
             cuts: cuts(body, session, &decision, frozen_before),
-            tokens_cut: session.tokens_cut(),
+            tokens_cut: session.memory.tokens_cut(),
             tokens_rewritten: decision.rewritten,
             sent: decision.sent,
             native: decision.native,

@@ -38,6 +38,10 @@ pub(crate) struct Tier {
     pub(crate) arguments: Option<Arguments>,
     /// Requests still to come are taken to be this share of those made ...
     pub(crate) horizon: f64,
+    /// A cut may put at risk what the session has saved and this share of what it has paid: an autonomous session that ends right
+    /// behind a cut is at most so much dearer. Half the price of the least break-even (11.5 requests) at the shortest horizon (10
+    /// requests) would be 0.06; a deeper dial risks more.
+    pub(crate) stake: f64,
 }
 
 /// Requests still to come are taken to be at least and at most this many. Section 6.
@@ -47,30 +51,36 @@ pub(crate) const REQUESTS_LEFT: (f64, f64) = (10.0, 80.0);
 pub(crate) const MARGIN: f64 = 1.2;
 
 impl Tier {
-    /// Looks up what `dial` allows with a provider. Section 6; thresholds are those of its prototypes P2a and P4a.
+    /// Looks up what `dial` allows with a provider.
+    ///
+    /// Steps of the dial and sizes are those of section 6. Ages count replies since the last one that used a text, so that they can
+    /// be shorter than the specification's for arguments and must be one reply longer for results: the window of four messages
+    /// holds two replies of one call each, and a cut the moment a result leaves it rewrites the window every time.
     ///
     /// Where reads are dear, context costs more and rewrites less: from half the price on, the next tier applies.
     pub(crate) fn of(dial: Dial, provider: &Provider) -> Tier {
         let deeper = provider.read >= 0.5 && dial.value() >= 0.2;
         let dial = dial.value() + if deeper { 0.2 } else { 0.0 };
         if dial < 0.2 {
-            return Tier { horizon: 0.6, ..Tier::default() };
+            return Tier::default();
         }
         if dial < 0.4 {
             return Tier {
-                logs: Some(Shorten { after: 2, least: 800, head: 300, tail: 500 }),
-                superseded: Some(Shorten { after: 4, least: 1600, head: 600, tail: 600 }),
-                others: None,
-                arguments: (dial >= 0.3).then_some(Arguments { after: 12, after_superseded: 4 }),
+                logs: Some(Shorten { after: 3, least: 800, head: 300, tail: 500 }),
+                superseded: Some(Shorten { after: 5, least: 1600, head: 600, tail: 600 }),
+                others: (dial >= 0.3).then_some(Shorten { after: 9, least: 1600, head: 600, tail: 600 }),
+                arguments: (dial >= 0.3).then_some(Arguments { after: 6, after_superseded: 4 }),
                 horizon: 0.6,
+                stake: 0.06,
             };
         }
         Tier {
-            logs: Some(Shorten { after: 1, least: 500, head: 200, tail: 300 }),
+            logs: Some(Shorten { after: 2, least: 500, head: 200, tail: 300 }),
             superseded: Some(Shorten { after: 2, least: 800, head: 400, tail: 400 }),
-            others: Some(Shorten { after: 2, least: 800, head: 400, tail: 400 }),
-            arguments: (dial >= 0.5).then_some(Arguments { after: 4, after_superseded: 4 }),
+            others: Some(Shorten { after: 4, least: 800, head: 400, tail: 400 }),
+            arguments: (dial >= 0.5).then_some(Arguments { after: 4, after_superseded: 2 }),
             horizon: 0.8,
+            stake: 0.08,
         }
     }
 

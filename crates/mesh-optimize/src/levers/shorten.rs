@@ -1,5 +1,6 @@
 //! Shortens a text that was used up: both ends stay, and between them the lines that are likely to matter again.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -47,10 +48,11 @@ fn is_name(word: &str) -> bool {
             || bytes[1..].iter().all(u8::is_ascii_lowercase))
 }
 
-/// What goes from `text` by `rule`; `None` when too little would. `named` knows the names that count; `note` writes the note for a number of bytes.
+/// What goes from `text` by `rule`; `None` when too little would. The places in `stay` (in order) stay. `named` knows the names that count; `note` writes the note for a number of bytes.
 pub(crate) fn shorten(
     text: &str,
     rule: Shorten,
+    stay: &[Range<usize>],
     named: impl Fn(u64) -> bool,
     note: impl Fn(usize) -> String,
 ) -> Option<Vec<Hole>> {
@@ -66,19 +68,21 @@ pub(crate) fn shorten(
         Some(at) if at < rule.tail / 2 => from_end + at,
         _ => from_end,
     };
-    let (mut kept, mut used, mut at) = (Vec::new(), 0, front);
+    let (mut kept, mut used, mut pinned, mut at): (Vec<Range<usize>>, _, _, _) = (Vec::new(), 0, 0, front);
     for line in text[front..back].split('\n') {
         let end = at + line.len();
-        if line.len() <= LONG_LINE && !line.is_empty() && matters(line, &named) {
-            if used + line.len() > BUDGET {
-                break;
+        if !line.is_empty() {
+            if stay.iter().any(|place| place.start < end && at < place.end) {
+                pinned += line.len() + 1;
+                kept.push(at..end);
+            } else if line.len() <= LONG_LINE && used + line.len() <= BUDGET && matters(line, &named) {
+                used += line.len() + 1;
+                kept.push(at..end);
             }
-            used += line.len() + 1;
-            kept.push(at..end);
         }
         at = end + 1;
     }
-    let gone = back - front - used.min(back - front);
+    let gone = (back - front).saturating_sub(used + pinned);
     let first_note = format!("\n{}\n", note(gone));
     if (gone as f64) < (text.len() as f64) * LEAST_SHARE + first_note.len() as f64 {
         return None;
@@ -134,8 +138,13 @@ mod tests {
     type Names = std::collections::HashSet<u64>;
 
     fn cut(text: &str, named: &Names) -> Option<String> {
-        let holes =
-            shorten(text, RULE, |name| named.contains(&name), |bytes| format!("[... {bytes} bytes cut]"))?;
+        let holes = shorten(
+            text,
+            RULE,
+            &[],
+            |name| named.contains(&name),
+            |bytes| format!("[... {bytes} bytes cut]"),
+        )?;
         Some(Edit::nothing(text.len()).without(&holes).text(text))
     }
 

@@ -1,7 +1,9 @@
 //! A message enters the memory. What a tool printed and what a call was given is cleaned up here, before it was ever sent: nothing
 //! is lost, and no cached byte changes.
 
-use super::memory::{Fact, Known};
+use std::collections::hash_map::Entry;
+
+use super::memory::{Fact, Known, MANY, Memory};
 use super::state::{Frozen, SessionState};
 use crate::body::{Body, Form, Message, Part, Role, Text};
 use crate::edit::{Edit, Hole};
@@ -51,11 +53,7 @@ impl SessionState {
                 Part::Call(_) => self.birth_arguments(&original),
                 Part::Result(_) => self.birth_result(&original, fact.kind),
             };
-            if role == Role::Assistant {
-                names(&original.text, |name| {
-                    self.memory.named.entry(name).or_insert(number);
-                });
-            }
+            self.learn_names(&original.text, id, number, text.part, role);
             self.memory.texts.push(fact);
             if !sent_before && clean && !holes.is_empty() {
                 let edit = Edit::nothing(original.text.len()).without(&holes);
@@ -66,9 +64,30 @@ impl SessionState {
             }
             self.place_frozen(body.bytes, id, text, &original);
         }
+        self.memory.sum_up(number);
         if !sent_before {
             self.saved.seen.push((place.span.len(), place.hash));
         }
+    }
+
+    /// Names lead from what the assistant says to the text that it has them from: a text whose names are still used is not old.
+    fn learn_names(&mut self, text: &str, id: usize, number: usize, part: Part, role: Role) {
+        let Memory { named, homes, texts, .. } = &mut self.memory;
+        let home = u32::try_from(id).unwrap_or(MANY);
+        names(text, |name| {
+            if role == Role::Assistant {
+                named.entry(name).or_insert(number);
+                if let Some(fact) = homes.get(&name).and_then(|home| texts.get_mut(*home as usize)) {
+                    fact.used = number;
+                }
+            }
+            match (part, homes.entry(name)) {
+                (Part::Words, _) => {}
+                (_, Entry::Vacant(new)) => drop(new.insert(home)),
+                (Part::Result(_), Entry::Occupied(mut old)) if *old.get() != home => drop(old.insert(MANY)),
+                _ => {}
+            }
+        });
     }
 
     fn fact(&mut self, message: usize, index: usize, text: &Text, original: &Decoded<'_>) -> Fact {
@@ -147,7 +166,12 @@ impl SessionState {
     fn runs(&mut self, rows: &[Row]) -> Vec<Run> {
         let memory = &self.memory;
         let runs = memory.shelf.runs(rows, |text| memory.texts.get(text).is_none_or(|fact| fact.lossy));
-        self.memory.pinned.extend(runs.iter().map(|run| run.text));
+        for run in &runs {
+            self.memory.pinned.entry(run.text).or_default().push((run.line, run.to - run.from));
+            if let Some(fact) = self.memory.texts.get_mut(run.text) {
+                fact.offer = None;
+            }
+        }
         runs
     }
 
@@ -204,6 +228,7 @@ impl Fact {
             len: text.span.len(),
             now: text.span.len(),
             rendered: None,
+            used: message,
             lossy: false,
             offer: None,
         }

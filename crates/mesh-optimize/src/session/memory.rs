@@ -1,7 +1,8 @@
 //! What is known of the messages of a session; made anew from them where a process begins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::body::{Message, Part, Role};
@@ -10,16 +11,28 @@ use crate::levers::repeat::{Hashed, Shelf};
 
 type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
+/// Bytes of a token: 2.77 characters, counted on recorded Claude sessions (section 7). Only ratios of it decide anything.
+pub(crate) const BYTES_PER_TOKEN: f64 = 2.77;
+
+/// No one text is the home of a name.
+pub(crate) const MANY: u32 = u32::MAX;
+
 /// Everything that was learned, in the order of the messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) messages: Vec<Known>,
     pub(crate) texts: Vec<Fact>,
+    /// Running sums over the messages: tokens as the client sent them, tokens as they stand there now, content blocks.
+    pub(crate) whole: Vec<f64>,
+    pub(crate) sent: Vec<f64>,
+    pub(crate) blocks: Vec<usize>,
     pub(crate) shelf: Shelf,
-    /// Texts that others refer to: they are not cut.
-    pub(crate) pinned: HashSet<usize>,
+    /// Lines that other texts refer to, by text: number of the first, from 1, and how many. They stay.
+    pub(crate) pinned: HashMap<usize, Vec<(usize, usize)>>,
     /// Names that the assistant used, with the message that used them first.
     pub(crate) named: ByHash<usize>,
+    /// The one result or call that a name stands in; [`MANY`] where several results hold it.
+    pub(crate) homes: ByHash<u32>,
     /// Calls by the hash of their id.
     pub(crate) calls: ByHash<Call>,
     /// The last message that read or changed a file, by the hash of its path.
@@ -51,6 +64,8 @@ pub(crate) struct Fact {
     pub(crate) now: usize,
     /// What stands there instead, as JSON.
     pub(crate) rendered: Option<Arc<[u8]>>,
+    /// The last reply that used a name which only this text holds; its own message before that.
+    pub(crate) used: usize,
     /// Something was lost.
     pub(crate) lossy: bool,
     /// Bytes that the next rule would take; computed once.
@@ -58,6 +73,42 @@ pub(crate) struct Fact {
 }
 
 impl Memory {
+    /// Makes the running sums anew from message `from` on.
+    pub(crate) fn sum_up(&mut self, from: usize) {
+        let count = self.messages.len();
+        self.whole.truncate(from);
+        self.sent.truncate(from);
+        self.blocks.truncate(from);
+        for message in from..count {
+            let texts = &self.texts[self.texts_in(message, message + 1)];
+            let (len, now) = texts.iter().fold((0, 0), |(len, now), fact| (len + fact.len, now + fact.now));
+            self.whole.push(self.whole.last().unwrap_or(&0.0) + len as f64 / BYTES_PER_TOKEN);
+            self.sent.push(self.sent.last().unwrap_or(&0.0) + now as f64 / BYTES_PER_TOKEN);
+            self.blocks.push(self.blocks.last().unwrap_or(&0) + self.messages[message].message.blocks);
+        }
+    }
+
+    /// Returns the tokens of the first `count` messages as they stand there now.
+    pub(crate) fn sent_to(&self, count: usize) -> f64 {
+        count.checked_sub(1).and_then(|last| self.sent.get(last)).copied().unwrap_or(0.0)
+    }
+
+    /// Returns the numbers of the texts in messages `from` to `until`.
+    pub(crate) fn texts_in(&self, from: usize, until: usize) -> Range<usize> {
+        let start = |message: usize| self.messages.get(message).map_or(self.texts.len(), |known| known.texts);
+        start(from)..start(until.max(from))
+    }
+
+    /// Returns how many replies stand in the first `count` messages.
+    pub(crate) fn replies_before(&self, count: usize) -> usize {
+        self.messages.get(count).map_or_else(|| self.replies(), |known| known.replies)
+    }
+
+    /// Returns the tokens (estimated) that the edits in force keep out of the request.
+    pub(crate) fn tokens_cut(&self) -> f64 {
+        self.whole.last().unwrap_or(&0.0) - self.sent.last().unwrap_or(&0.0)
+    }
+
     /// Returns how many replies of the assistant there are.
     pub(crate) fn replies(&self) -> usize {
         self.messages
@@ -85,6 +136,7 @@ impl Memory {
             + self.texts.len() * 160
             + self.messages.len() * 160
             + self.named.len() * 24
+            + self.homes.len() * 20
             + self.shelf.weight()
     }
 }

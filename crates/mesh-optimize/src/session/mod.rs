@@ -3,12 +3,18 @@
 //! - `state`: what is saved between processes
 //! - `memory`: what is known of the messages; made anew from them
 //! - `learn`: one message after the other enters the memory, and is cleaned up losslessly
-//! - `decide`: at each request: what else goes, by the break-even rule, and where the breakpoints stand
+//! - `decide`: a history is followed request by request
+//! - `offer`: which texts may be cut, and what they become
+//! - `worth`: whether a cut pays, and what was paid and saved so far
+//! - `marks`: where the breakpoints stand
 
 mod decide;
 mod learn;
+mod marks;
 mod memory;
+mod offer;
 mod state;
+mod worth;
 
 pub(crate) use decide::{Decision, Terms};
 pub(crate) use learn::decoded;

@@ -45,10 +45,11 @@ pub(crate) struct Saved {
     pub(crate) floor: usize,
     /// Messages of the last request that was decided on.
     pub(crate) decided: usize,
-    /// Messages of the last request that a cache may still have.
-    pub(crate) sent_before: usize,
     /// The cache that the client would have without us.
     pub(crate) native: Native,
+    /// What the requests cost, and what that is less than without us, as reckoned; in plain input tokens.
+    pub(crate) paid: f64,
+    pub(crate) gained: f64,
     /// What the settled requests cost and saved.
     pub(crate) sum: Sum,
     /// When the last request was made, in seconds of the caller's clock.
