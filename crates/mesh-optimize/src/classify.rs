@@ -99,24 +99,10 @@ fn sample(window: &[Value], dialect: Dialect) -> String {
             None => {}
         }
         if dialect == Dialect::Utf16 {
-            text.truncate(start + prefix_of_units(&text[start..], SAMPLE_UNITS));
+            text.truncate(start + dialect.prefix(&text[start..], SAMPLE_UNITS));
         }
     }
     text
-}
-
-/// Bytes of the longest prefix of at most `limit` UTF-16 units that cuts no character.
-fn prefix_of_units(text: &str, limit: usize) -> usize {
-    if text.len() <= limit {
-        return text.len();
-    }
-    let mut units = 0;
-    text.char_indices()
-        .find(|(_, c)| {
-            units += c.len_utf16();
-            units > limit
-        })
-        .map_or(text.len(), |(at, _)| at)
 }
 
 fn speaks_of_code(text: &str, dialect: Dialect) -> bool {
@@ -205,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_sample_ends_between_characters() {
-        assert_eq!(prefix_of_units("ab😀", 3), 2);
-        assert_eq!(prefix_of_units("ab😀", 4), 6);
-        assert_eq!(prefix_of_units("", 4), 0);
+        assert_eq!(Dialect::Utf16.prefix("ab😀", 3), 2);
+        assert_eq!(Dialect::Utf16.prefix("ab😀", 4), 6);
+        assert_eq!(Dialect::Utf16.prefix("", 4), 0);
         let late = format!("{}debug", "x ".repeat(2000));
         check(&late, TaskClass::Standard, TaskClass::Complex);
     }

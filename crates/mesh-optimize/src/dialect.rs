@@ -29,6 +29,23 @@ impl Dialect {
         }
     }
 
+    /// Bytes of the longest prefix of at most `limit` units that cuts no character.
+    pub(crate) fn prefix(self, text: &str, limit: usize) -> usize {
+        if text.len() <= limit {
+            return text.len();
+        }
+        let mut units = 0;
+        text.char_indices()
+            .find(|(_, c)| {
+                units += match self {
+                    Dialect::Utf16 => c.len_utf16(),
+                    Dialect::CodePoints => 1,
+                };
+                units > limit
+            })
+            .map_or(text.len(), |(at, _)| at)
+    }
+
     /// Writes the value's JSON text.
     ///
     /// Nesting is followed by recursion, as deep as the value goes: values read by `serde_json` stop at 128.
@@ -191,6 +208,21 @@ mod tests {
         check(json!("a\"\\\n\u{8}\u{1}"), r#""a\"\\\n\b\u0001""#, r#""a\"\\\n\b\u0001""#);
         check(json!("é😀\u{7f}"), "\"é😀\u{7f}\"", r#""\u00e9\ud83d\ude00\u007f""#);
         check(json!("\u{2028}"), "\"\u{2028}\"", r#""\u2028""#);
+    }
+
+    #[test]
+    fn a_prefix_cuts_no_character() {
+        for (text, limit, utf16, code_points) in [
+            ("abc", 3, 3, 3),
+            ("abcd", 3, 3, 3),
+            ("a😀b", 2, 1, 5),
+            ("a😀b", 3, 5, 6),
+            ("éé", 1, 2, 2),
+            ("é", 0, 0, 0),
+        ] {
+            assert_eq!(Dialect::Utf16.prefix(text, limit), utf16, "{text} {limit}");
+            assert_eq!(Dialect::CodePoints.prefix(text, limit), code_points, "{text} {limit}");
+        }
     }
 
     #[test]

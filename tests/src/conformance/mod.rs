@@ -3,7 +3,7 @@
 //!
 //! - [`protocol`]: lines in, lines out
 //! - `stream`, `config`, `attachments`, `commands`, `tools`, `turns` (the set `loop`), `agent`, `permissions`, `render`: one
-//!   file a set
+//!   file a set; `optimize`: both sets of that name
 //! - `toolbox`: the built-in tools and a place to run them, for all of these
 //!
 //! A set or an operation that the product does not have yet is skipped, which is counted apart and fails nothing. Input
@@ -12,6 +12,7 @@ mod agent;
 mod attachments;
 mod commands;
 mod config;
+mod optimize;
 mod permissions;
 pub mod protocol;
 mod render;
@@ -96,6 +97,8 @@ impl Adapter {
             ("agent", _) => agent::answer(&self.toolbox, op, input),
             ("commands", "command") => self.wait(commands::answer(input)),
             ("permissions", _) => permissions::answer(op, input),
+            ("optimize-ts", _) => optimize::typescript(op, input),
+            ("optimize-py", _) => optimize::python(op, input),
             ("render", _) => render::answer(&self.toolbox, op, input),
             _ => Ok(Answer::Skip(NOT_BUILT)),
         }
