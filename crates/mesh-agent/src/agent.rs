@@ -10,8 +10,8 @@ use std::{
 };
 
 use mesh_client::{
-    ClientError, Completion, StreamEvent,
-    wire::{CompletionRequest, Content, EncodedMessage, Message, ToolCall},
+    Answer, ClientError, Completion, Delivery, StreamEvent,
+    wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
 use mesh_safety::{Action, Decision, Policy, Reason, judge, judge_allowed};
 use tracing::Instrument;
@@ -25,8 +25,11 @@ use crate::{
     mode::SharedMode,
     model::Model,
     notes,
+    price_list::PriceList,
+    recall,
     record::{Entry, NoRecorder, Record, Recorder},
-    settings::{Settings, SharedSettings},
+    saver::{Outgoing, Saver, Saving, Savings},
+    settings::{OptimizeAt, Settings, SharedSettings},
     tool::{Args, CallLine, ToolContext, ToolOutput, ToolSet},
     turn::{Effect, Failure, Input, Session, TurnEnd},
 };
@@ -68,6 +71,7 @@ pub struct Agent {
     session: Session,
     ledger: Ledger,
     recorder: Box<dyn Recorder>,
+    saver: Option<Arc<dyn Saver>>,
     seq: u64,
     tools_json: bytes::Bytes,
 }
@@ -82,6 +86,16 @@ struct Tally {
     usage: TurnUsage,
     model_time: Duration,
     refused: Vec<RefusedCall>,
+    savings: Savings,
+    /// Requests that were sent in their prepared form and wait for a price list.
+    unsettled: Vec<(Box<dyn Saving>, Option<Usage>)>,
+}
+
+/// A request in two forms.
+struct Prepared {
+    body: RequestBody,
+    /// `None` where the gateway does the work.
+    saving: Option<Box<dyn Saving>>,
 }
 
 /// Those who watch and steer a running turn.
@@ -112,6 +126,7 @@ impl Agent {
             system: parts.system,
             ledger: Ledger::default(),
             recorder: Box::new(NoRecorder),
+            saver: None,
             seq: 0,
         }
     }
@@ -119,6 +134,11 @@ impl Agent {
     /// Keeps every input and effect with this recorder from now on.
     pub fn record_with(&mut self, recorder: Box<dyn Recorder>) {
         self.recorder = recorder;
+    }
+
+    /// Makes requests cheaper with this saver from now on, where the dial is above 0.
+    pub fn save_with(&mut self, saver: Arc<dyn Saver>) {
+        self.saver = Some(saver);
     }
 
     /// The conversation and its plan.
@@ -171,6 +191,7 @@ impl Agent {
         let system = self.system.clone();
         self.session.step(Input::Cleared { system });
         self.ledger.reset();
+        self.forget_savings();
     }
 
     /// Puts text of the user into the conversation; the model sees it with the next prompt.
@@ -193,6 +214,13 @@ impl Agent {
     pub fn set_system(&mut self, system: &str) {
         self.system = system.to_owned();
         self.session.step(Input::Cleared { system: system.to_owned() });
+        self.forget_savings();
+    }
+
+    fn forget_savings(&self) {
+        if let Some(saver) = &self.saver {
+            saver.cleared();
+        }
     }
 
     /// Runs one turn: from a prompt to rest.
@@ -217,15 +245,20 @@ impl Agent {
             usage: TurnUsage::default(),
             model_time: Duration::ZERO,
             refused: Vec::new(),
+            savings: Savings::default(),
+            unsettled: Vec::new(),
         };
+        let prices = self.prices.clone();
+        let mut list = PriceList::new(prices.as_deref());
         let mut effects: VecDeque<Effect> = self.take(Input::Prompt { content }).await?.into();
         while let Some(effect) = effects.pop_front() {
             self.keep(|| Entry::Effect(effect.clone())).await?;
             let input = match effect {
-                Effect::SendRequest { hop } => self.send(hop, &mut tally, &mut hands).await,
+                Effect::SendRequest { hop } => self.send(hop, &mut tally, &mut list, &mut hands).await,
                 Effect::RunCall { index, call } => {
                     let interrupt = hands.interrupt;
-                    match interrupt.unless(self.call(&call, &mut tally.refused, &mut hands)).await {
+                    let call = interrupt.unless(self.call(&call, &mut tally.refused, &mut hands));
+                    match list.beside(call).await {
                         Some(text) => Input::CallEnded { index, text },
                         None => Input::Interrupted,
                     }
@@ -235,14 +268,17 @@ impl Agent {
                         if plan.is_none() && is_error { CallOutcome::Invalid } else { CallOutcome::Ran };
                     let output = ToolOutput { text, is_error, ..ToolOutput::default() };
                     let (id, name, plan) = (&*call.id, &*call.name, plan.as_deref());
+                    if recall::is_recall(name) && !is_error {
+                        self.recalled(&call, &mut tally, hands.listener);
+                    }
                     hands.listener.event(Event::CallEnded { id, name, output: &output, outcome, plan });
                     continue;
                 }
-                Effect::EndTurn { end } => return Ok(self.report(end, tally, hands.listener).await),
+                Effect::EndTurn { end } => return Ok(self.report(end, tally, list, hands.listener).await),
             };
             effects.extend(self.take(input).await?);
         }
-        Ok(self.report(TurnEnd::Interrupted { kept: 0 }, tally, hands.listener).await)
+        Ok(self.report(TurnEnd::Interrupted { kept: 0 }, tally, list, hands.listener).await)
     }
 
     async fn take(&mut self, input: Input) -> Result<Vec<Effect>, AgentError> {
@@ -259,10 +295,13 @@ impl Agent {
         Ok(())
     }
 
-    fn request(&self, settings: Settings) -> CompletionRequest {
+    /// The request, and how many of its messages at the end will not be in the next one.
+    fn request(&self, settings: Settings) -> (CompletionRequest, usize) {
         let mut messages = self.session.history().messages().to_vec();
+        let kept = messages.len();
         messages.extend(self.session.reminder().map(|text| EncodedMessage::from(&Message::system(&text))));
-        CompletionRequest {
+        let transient = messages.len() - kept;
+        let request = CompletionRequest {
             model: settings.model,
             messages,
             tools: self.tools.specs().next().map(|_| self.tools_json.clone()),
@@ -270,16 +309,61 @@ impl Agent {
             fallback_models: settings.fallback_models,
             reasoning_effort: settings.reasoning_effort,
             ..CompletionRequest::default()
-        }
+        };
+        (request, transient)
     }
 
-    async fn send(&mut self, hop: u32, tally: &mut Tally, hands: &mut Hands<'_>) -> Input {
+    /// The cheaper form of a request; nothing is looked at where the dial is at 0.
+    fn prepare(
+        &self,
+        request: &CompletionRequest,
+        transient: usize,
+        dial: f64,
+        at: &OptimizeAt,
+    ) -> Option<Prepared> {
+        // NaN is no dial either.
+        if !dial.is_finite() || dial <= 0.0 {
+            return None;
+        }
+        if let OptimizeAt::Gateway { session_id } = at {
+            let mut asked = request.clone();
+            let mut hints = serde_json::json!({ "session_id": &**session_id });
+            if transient > 0 {
+                hints["transient_tail"] = transient.into();
+            }
+            asked.extra.insert("mesh_optimize".to_owned(), dial.into());
+            asked.extra.insert("mesh_hints".to_owned(), hints);
+            return Some(Prepared { body: asked.encode(true), saving: None });
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let saving = self.saver.as_ref()?.prepare(Outgoing {
+            body: request.encode(true).to_bytes(),
+            model: &request.model,
+            dial,
+            transient,
+            now: now.map_or(0.0, |since| since.as_secs_f64()),
+        })?;
+        Some(Prepared { body: saving.body(), saving: Some(saving) })
+    }
+
+    async fn send(
+        &mut self,
+        hop: u32,
+        tally: &mut Tally,
+        list: &mut PriceList<'_>,
+        hands: &mut Hands<'_>,
+    ) -> Input {
         let (listener, interrupt) = (&mut *hands.listener, hands.interrupt);
         tally.hops = hop;
         listener.event(Event::HopStarted { hop });
         let settings = self.settings.get();
+        let (dial, at) = (settings.optimize, settings.optimize_at.clone());
         let asked = settings.model.clone();
-        let request = self.request(settings);
+        let (request, transient) = self.request(settings);
+        let prepared = self.prepare(&request, transient, dial, &at);
+        if prepared.as_ref().is_some_and(|prepared| prepared.saving.is_some()) {
+            list.want();
+        }
         let began = Instant::now();
         let (ledger, model) = (&mut self.ledger, &asked);
         let mut sink = |event: StreamEvent<'_>| match event {
@@ -299,13 +383,37 @@ impl Agent {
             _ => {}
         };
         let span = tracing::info_span!("hop", hop, model = %asked);
-        let reply = interrupt.unless(self.model.complete(request, &mut sink).instrument(span)).await;
+        let (body, saving) = prepared.map_or((None, None), |p| (Some(p.body), p.saving));
+        let reply = async {
+            match body {
+                Some(body) => self.model.complete_optimised(request, body, &mut sink).await,
+                None => {
+                    let completion = self.model.complete(request, &mut sink).await?;
+                    Ok(Answer { completion, delivery: Delivery::Raw })
+                }
+            }
+        };
+        let reply = list.beside(interrupt.unless(reply.instrument(span))).await;
         tally.model_time += began.elapsed();
         match reply {
             None => Input::Interrupted,
             Some(Err(error)) => Input::Failed { failure: describe(&error) },
-            Some(Ok(completion)) => {
+            Some(Ok(Answer { completion, delivery })) => {
                 self.book(&completion, tally);
+                match (delivery, saving) {
+                    (Delivery::Optimised, Some(saving)) => {
+                        tally.unsettled.push((saving, completion.usage.clone()));
+                        tally.settle(list);
+                    }
+                    (Delivery::RawAfter(error), Some(saving)) => {
+                        listener.event(Event::SavingsOff { note: &saving.rejected(&error) });
+                    }
+                    (Delivery::RawAfter(error), None) => {
+                        self.settings.update(|settings| settings.optimize = 0.0);
+                        listener.event(Event::SavingsOff { note: &notes::gateway_refuses_dial(&error) });
+                    }
+                    (Delivery::Raw, _) | (Delivery::Optimised, None) => {}
+                }
                 listener.event(Event::HopEnded { completion: &completion });
                 let text = if completion.text.is_empty() { completion.refusal } else { completion.text };
                 Input::Completed { text, tool_calls: completion.tool_calls }
@@ -399,14 +507,32 @@ impl Agent {
         judge(action, self.mode.get(), &self.policy)
     }
 
-    async fn report(&mut self, end: TurnEnd, tally: Tally, listener: &mut dyn Listener) -> TurnReport {
+    /// The model has read a cut text again.
+    fn recalled(&self, call: &ToolCall, tally: &mut Tally, listener: &mut dyn Listener) {
+        let args: Args = serde_json::from_str(&call.arguments).unwrap_or_default();
+        let (id, name, summary) = (&*call.id, &*call.name, recall::summary(&args));
+        listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
+        tally.savings.recalls += 1;
+        if let Some(saver) = &self.saver {
+            saver.recalled();
+        }
+    }
+
+    async fn report(
+        &mut self,
+        end: TurnEnd,
+        mut tally: Tally,
+        mut list: PriceList<'_>,
+        listener: &mut dyn Listener,
+    ) -> TurnReport {
         // Whoever interrupted waits for the prompt, not for a price.
         let catalog = match end {
-            TurnEnd::Interrupted { .. } => None,
+            TurnEnd::Interrupted { .. } => list.known().cloned(),
             TurnEnd::Finished { .. } | TurnEnd::HopLimit { .. } | TurnEnd::Failed { .. } => {
-                self.look_up(tally.wall).await
+                self.look_up(&tally, &mut list).await
             }
         };
+        tally.settle_all(catalog.as_deref());
         let turn_cost = self.ledger.settle(catalog.as_deref());
         let report = TurnReport {
             end,
@@ -415,6 +541,7 @@ impl Agent {
             prompt_tokens: tally.last.as_ref().and_then(|u| u.prompt_tokens),
             completion_tokens: tally.last.as_ref().and_then(|u| u.completion_tokens),
             usage: tally.usage,
+            savings: tally.savings,
             turn_cost,
             session_cost: self.ledger.session(),
             model_time: tally.model_time,
@@ -426,14 +553,33 @@ impl Agent {
     }
 
     /// Asks for what the replies did not say of their price: billed amounts first, then the price list.
-    async fn look_up(&mut self, since: SystemTime) -> Option<Arc<mesh_client::wire::Catalog>> {
+    async fn look_up(&mut self, tally: &Tally, list: &mut PriceList<'_>) -> Option<Arc<Catalog>> {
         let prices = self.prices.clone()?;
         let ids = self.ledger.unsettled();
         if !ids.is_empty() {
-            let amounts = prices.billed(&ids, since).await;
+            let amounts = list.beside(prices.billed(&ids, tally.wall)).await;
             self.ledger.bill(&amounts);
         }
-        if self.ledger.wants_prices() { prices.catalog().await } else { None }
+        if self.ledger.wants_prices() || !tally.unsettled.is_empty() {
+            list.want();
+            list.arrive().await;
+        }
+        list.known().cloned()
+    }
+}
+
+impl Tally {
+    /// Writes the receipts that wait, in the order of their requests, once it is known whether there are prices.
+    fn settle(&mut self, list: &PriceList<'_>) {
+        if !list.is_under_way() {
+            self.settle_all(list.known().map(|catalog| &**catalog));
+        }
+    }
+
+    fn settle_all(&mut self, catalog: Option<&Catalog>) {
+        for (saving, usage) in self.unsettled.drain(..) {
+            self.savings.receipts.push(saving.settled(usage.as_ref(), catalog));
+        }
     }
 }
 

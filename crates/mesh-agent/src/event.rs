@@ -7,6 +7,7 @@ use mesh_client::{ClientError, Completion};
 use crate::{
     cost::Spend,
     plan::Step,
+    saver::Savings,
     tool::{Args, ToolOutput},
     turn::TurnEnd,
 };
@@ -49,6 +50,11 @@ pub enum Event<'a> {
         error: &'a ClientError,
         /// Text of the failed attempt was handed out as [`Event::Text`].
         text_shown: bool,
+    },
+    /// The cheaper form of this hop's request was refused and the request itself was answered.
+    SavingsOff {
+        /// What the user is told, in a line.
+        note: &'a str,
     },
     /// The reply of this hop is whole.
     HopEnded {
@@ -124,6 +130,8 @@ pub struct TurnReport {
     pub turn_cost: Spend,
     /// What the session has cost, this turn included.
     pub session_cost: Spend,
+    /// What the dial saved; empty where it is at 0.
+    pub savings: Savings,
     /// Time spent waiting for replies; time of tools is not in it.
     pub model_time: Duration,
     /// Wall time of the turn.

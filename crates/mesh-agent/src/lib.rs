@@ -5,6 +5,7 @@
 //! - [`tool`]: the seam between the turn and what it can do; [`builtin`]: the tools, one file each
 //! - [`event`], [`approval`]: who watches and who is asked
 //! - [`cost`]: tokens to money, billed and estimated kept apart
+//! - [`saver`]: the seam to what makes requests cheaper; [`recall`]: what was cut, read again
 mod agent;
 pub mod approval;
 pub mod builtin;
@@ -17,10 +18,13 @@ mod mode;
 mod model;
 mod notes;
 pub mod plan;
+mod price_list;
 mod prices;
 mod process;
 pub mod prompt;
+pub mod recall;
 pub mod record;
+pub mod saver;
 mod settings;
 pub mod tool;
 pub mod turn;
@@ -32,10 +36,11 @@ pub use error::AgentError;
 pub use event::{CallOutcome, Event, Listener, TurnReport};
 pub use interrupt::Interrupt;
 pub use mode::SharedMode;
-pub use model::{GatewayModel, Model, ReplyFuture, Sink};
+pub use model::{AnswerFuture, GatewayModel, Model, ReplyFuture, Sink};
 pub use prices::GatewayPrices;
 pub use process::adopt_orphans;
 pub use record::{Record, Recorder};
-pub use settings::{Settings, SharedSettings};
+pub use saver::{Outgoing, Receipt, Saver, Saving, Savings};
+pub use settings::{OptimizeAt, Settings, SharedSettings};
 pub use tool::{Tool, ToolContext, ToolOutput, ToolSet};
 pub use turn::{Effect, Failure, Input, Session, TurnEnd};

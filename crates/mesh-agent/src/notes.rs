@@ -1,5 +1,7 @@
 //! Texts that the program itself says to the model: reminder, breadcrumbs, refusals. Pure.
 
+use mesh_client::ClientError;
+
 use crate::plan::Plan;
 
 /// What the model gets when the user says no. From the seed, 11.7.
@@ -33,6 +35,13 @@ pub(crate) fn cut_off(actions: usize) -> String {
     format!(
         "The turn was cut off here. {actions} tool call(s) above were completed and their effects stand: do not redo them. Go on from there \
          when asked."
+    )
+}
+
+/// What the user is told when the gateway does not take the dial.
+pub(crate) fn gateway_refuses_dial(error: &ClientError) -> String {
+    format!(
+        "the gateway refused a request with the dial in it and took it without: optimize is off for this session ({error})"
     )
 }
 

@@ -13,6 +13,23 @@ pub struct Settings {
     pub fallback_models: Vec<String>,
     /// Sent as `reasoning_effort` when set.
     pub reasoning_effort: Option<String>,
+    /// How hard to work on a cheaper request, 0 to 0.95; at 0 the bytes stay as they are.
+    pub optimize: f64,
+    /// Who does that work.
+    pub optimize_at: OptimizeAt,
+}
+
+/// Who makes requests cheaper.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OptimizeAt {
+    /// We do, before a request goes out.
+    #[default]
+    Client,
+    /// The gateway does: it is told how hard to work, and what it cannot see.
+    Gateway {
+        /// Tells it which requests belong together.
+        session_id: Arc<str>,
+    },
 }
 
 /// Settings that are read anew for every request. Cheap to clone; clones are one.

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use mesh_agent::{
-    Agent, AgentParts, GatewayModel, GatewayPrices, Model, Prices, Settings, SharedMode, ToolContext,
+    Agent, AgentParts, GatewayModel, GatewayPrices, Model, OptimizeAt, Prices, Settings, SharedMode,
+    ToolContext,
     builtin::{self, Asker, Servers},
     prompt::system_prompt,
     tool::ChildEnv,
@@ -109,6 +110,8 @@ pub fn wire_to(
             route: config.route().map(str::to_owned),
             fallback_models: values.fallback_models.clone(),
             reasoning_effort: values.reasoning_effort.clone(),
+            optimize: values.optimize,
+            optimize_at: OptimizeAt::Client,
         },
         system: system_prompt(config.system(), cwd),
         max_hops: config.max_hops(),

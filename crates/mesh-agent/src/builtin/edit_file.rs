@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     edit::{self, Done, Edit, Refused},
     files::{self, Stop, path_arg, plural},
-    near,
+    near, notes,
 };
 use crate::tool::{Args, FileChange, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, args};
 
@@ -94,6 +94,11 @@ fn edits(args: &Args) -> Result<Vec<Edit>, String> {
 fn edit_file(name: &str, target: &Path, edits: &[Edit], stop: &Stop) -> Result<ToolOutput, String> {
     let before = files::read_whole(target, MAX_BYTES, stop)
         .map_err(|problem| format!("cannot edit {name}: {problem}"))?;
+    for (argument, text) in edits.iter().flat_map(|edit| [("old", &edit.old), ("new", &edit.new)]) {
+        if let Some(refusal) = notes::refusal(argument, text, &before) {
+            return Err(format!("{refusal}\nNothing was changed."));
+        }
+    }
     let mut content = before.clone();
     let mut done = Vec::with_capacity(edits.len());
     for (index, edit) in edits.iter().enumerate() {
@@ -200,6 +205,17 @@ mod tests {
         let (text, content) = run(b"a\r\none\r\na", edits).await;
         assert_eq!(text, "OK — edited f: replaced at lines 2, 2, 1, 4");
         assert_eq!(content, b"b\r\n1\r\n2\r\nb");
+    }
+
+    #[tokio::test]
+    async fn notes_of_a_shortened_conversation_are_refused() {
+        let note = "[12 lines as in result r5 above (f), from its line 1]";
+        let (text, content) = run(b"a\nb\n", json!([{"old": "a", "new": format!("x\n{note}")}])).await;
+        assert!(text.starts_with("Error: `new` holds \"[12 lines as in result\""), "{text}");
+        assert!(text.contains("recall") && text.ends_with("Nothing was changed."));
+        assert_eq!(content, b"a\nb\n");
+        let (text, _) = run(note.as_bytes(), json!([{"old": note, "new": "gone"}])).await;
+        assert!(text.starts_with("OK"), "{text}");
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod glob;
 mod grep;
 mod list;
 mod near;
+mod notes;
 mod read_file;
 mod run_bash;
 mod server;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 use crate::{
     plan::{CREATE_PLAN, UPDATE_STEP},
-    tool::{ToolSet, ToolSetError},
+    tool::{ToolSet, ToolSetBuilder, ToolSetError},
 };
 
 /// All built-in tools, the plan's among them; the one that asks the user only where somebody can.
@@ -45,6 +46,15 @@ pub fn standard(
     searcher: Arc<dyn WebSearch>,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<ToolSet, ToolSetError> {
+    tools(servers, searcher, asker).build()
+}
+
+/// The same, for a caller who has more to add.
+pub fn tools(
+    servers: Servers,
+    searcher: Arc<dyn WebSearch>,
+    asker: Option<Arc<dyn Asker>>,
+) -> ToolSetBuilder {
     let tools = ToolSet::builder()
         .tool(ReadFile)
         .tool(WriteFile)
@@ -61,5 +71,4 @@ pub fn standard(
         Some(asker) => tools.tool(AskUser::new(asker)),
         None => tools,
     }
-    .build()
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     files::{self, Stop, path_arg},
+    notes,
     run_bash::shown,
 };
 use crate::tool::{Args, FileChange, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, args};
@@ -68,6 +69,10 @@ impl Tool for WriteFile {
 fn write(name: &str, target: &Path, content: String, stop: &Stop) -> ToolOutput {
     let before =
         files::read_whole(target, DIFF_BYTES, stop).ok().and_then(|before| String::from_utf8(before).ok());
+    let old = before.as_deref().unwrap_or_default();
+    if let Some(refusal) = notes::refusal("content", &content, old.as_bytes()) {
+        return ToolOutput::error(format!("{name} was not written: {refusal}"));
+    }
     if let Err(problem) = files::write_atomic(target, content.as_bytes(), stop) {
         return ToolOutput::error(format!("cannot write {name}: {problem}"));
     }
@@ -139,6 +144,17 @@ mod tests {
         }
         assert!(run(folder.path(), json!({"path": "f/b", "content": "x"})).await.is_error);
         assert!(!folder.path().join("x").exists());
+    }
+
+    #[tokio::test]
+    async fn notes_of_a_shortened_conversation_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = "fn a() {\n[... 900 bytes cut; read them with recall(\"r7\") ...]\n}\n";
+        let output = run(folder.path(), json!({"path": "a.rs", "content": content})).await;
+        assert!(output.is_error && output.text.starts_with("Error: a.rs was not written: `content` holds"));
+        assert!(output.text.contains("recall") && !folder.path().join("a.rs").exists());
+        fs::write(folder.path().join("a.rs"), content).unwrap();
+        assert!(!run(folder.path(), json!({"path": "a.rs", "content": content})).await.is_error);
     }
 
     #[cfg(unix)]

@@ -2,6 +2,7 @@
 //!
 //! The events are those of Claude Code's `--output-format`, so scripts port over; what is ours stands under `mesh`.
 
+use mesh_agent::Savings;
 use mesh_client::Cost;
 use serde_json::{Map, Value, json};
 
@@ -147,6 +148,8 @@ pub struct Finish<'a> {
     pub tokens: Option<Tokens>,
     /// What it cost; `None` when nothing can be priced.
     pub cost: Option<Cost>,
+    /// What the dial saved.
+    pub savings: Option<&'a Savings>,
     /// Calls that were refused.
     pub denials: &'a [Denial<'a>],
     /// Exit code of the process.
@@ -274,7 +277,7 @@ pub fn result(run: Run<'_>, finish: &Finish<'_>) -> Value {
         .map(|d| json!({"tool_name": d.call.name, "tool_use_id": d.call.id, "tool_input": d.call.input}))
         .collect();
     let reasons: Vec<&str> = finish.denials.iter().map(|d| d.reason).collect();
-    json!({
+    let mut event = json!({
         "type": "result",
         "subtype": subtype,
         "is_error": !matches!(finish.outcome, Outcome::Success),
@@ -294,6 +297,37 @@ pub fn result(run: Run<'_>, finish: &Finish<'_>) -> Value {
             "error": error,
             "denial_reasons": reasons,
         },
+    });
+    if let Some(savings) = finish.savings.filter(|savings| !savings.is_empty()) {
+        event["mesh_savings"] = mesh_savings(savings);
+    }
+    event
+}
+
+/// The receipts of the run, summed; money is `null` where no price is known.
+fn mesh_savings(savings: &Savings) -> Value {
+    let (sum, session) = (savings.sum(), savings.session());
+    let is_priced = sum.unpriced < sum.requests;
+    let money = |usd: f64| is_priced.then_some(usd);
+    let total = |pick: fn(&mesh_agent::Receipt) -> u64| savings.receipts.iter().map(pick).sum::<u64>();
+    let misses: Vec<&str> = savings.receipts.iter().filter_map(|receipt| receipt.miss).collect();
+    let is_estimate = savings.receipts.iter().any(|receipt| receipt.is_estimate);
+    json!({
+        "dial": savings.receipts.last().map_or(0.0, |receipt| receipt.dial),
+        "basis": if is_estimate { "estimate" } else { "usage" },
+        "requests": sum.requests,
+        "unpriced": sum.unpriced,
+        "billed_usd": money(sum.billed_usd),
+        "saved_vs_native_usd": money(sum.saved_vs_native_usd),
+        "saved_vs_uncached_usd": money(sum.saved_vs_uncached_usd),
+        "session_saved_vs_native_usd": money(session.saved_vs_native_usd),
+        "tokens_cut": total(|receipt| receipt.tokens_cut),
+        "tokens_rewritten": total(|receipt| receipt.tokens_rewritten),
+        "input": total(|receipt| receipt.input),
+        "cache_read": total(|receipt| receipt.cache_read),
+        "cache_write": total(|receipt| receipt.cache_write),
+        "miss_causes": misses,
+        "recall_calls": savings.recalls,
     })
 }
 
@@ -412,6 +446,7 @@ mod tests {
             hops: 2,
             tokens: Some(Tokens { prompt: 10, completion: 2, cache_read: 8, cache_written: 4 }),
             cost: Some(Cost::Estimated(mesh_client::Usd(0.001234))),
+            savings: None,
             denials: &[],
             exit_code: 0,
         };

@@ -11,6 +11,7 @@ pub mod live;
 pub mod markdown;
 pub mod run_json;
 pub mod run_text;
+pub mod savings;
 pub mod status;
 pub mod text;
 pub mod theme;

@@ -156,6 +156,7 @@ impl<O: Write + Send> JsonRun<O> {
                 cache_written: usage.cache_write,
             }),
             cost: report.turn_cost.total(),
+            savings: Some(&report.savings),
             denials: &denials,
             exit_code: Exit::of_turn(report).code(),
         };
@@ -183,6 +184,7 @@ impl<O: Write + Send> Listener for JsonRun<O> {
                 let retry = Retry { attempt: 0, of: 0, wait_ms: 0, whole: true, error: &error, text_shown };
                 self.tell(|run| json::retry(run, &retry));
             }
+            Event::SavingsOff { note } => self.notice(note),
             Event::CallEnded { id, output, outcome, .. } => self.results.push(OwnedResult {
                 id: id.to_owned(),
                 text: output.text.clone(),

@@ -7,6 +7,7 @@ use mesh_agent::{CallOutcome, Event, Interrupt, Listener, ToolOutput, TurnEnd, T
 use crate::ui::{
     diff,
     line::{Line, Style},
+    savings,
     status::{self, Status},
     text,
     theme::Theme,
@@ -96,6 +97,9 @@ impl<O: Write + Send, E: Write + Send> TextRun<O, E> {
             session_cost: report.session_cost.total(),
             answering: report.model_time,
         }));
+        if let Some(line) = savings::line(&report.savings) {
+            self.say(&line);
+        }
     }
 }
 
@@ -116,6 +120,10 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
                 let again = if text_shown { "; the answer starts again" } else { "" };
                 let text = format!("asking once more without streaming{again}: {error}");
                 self.say(&Line::of(Style::Warn, &text));
+            }
+            Event::SavingsOff { note } => {
+                self.end_line();
+                self.say(&savings::off(note));
             }
             Event::CallStarted { summary, .. } => self.say(&tool::header(summary)),
             Event::CallStopped { summary, reason } => {

@@ -12,6 +12,7 @@ use crate::ui::{
     diff,
     line::{Line, Style},
     run_text::end_lines,
+    savings,
     status::{self, Status},
     text,
     tool::{self, ToolResult},
@@ -61,6 +62,7 @@ impl Listener for ScreenListener {
                 self.screen.say([Line::of(Style::Warn, &text)]);
                 self.phase(Phase::Waiting);
             }
+            Event::SavingsOff { note } => self.screen.say([savings::off(note)]),
             Event::HopEnded { .. } => self.screen.with(super::state::State::end_text),
             Event::CallStarted { name, summary, args, .. } => {
                 let mut lines = vec![tool::header(summary)];
@@ -147,5 +149,6 @@ fn turn_lines(report: &TurnReport) -> Vec<Line> {
         session_cost: report.session_cost.total(),
         answering: report.model_time,
     }));
+    lines.extend(savings::line(&report.savings));
     lines
 }
