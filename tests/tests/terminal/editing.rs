@@ -1,7 +1,8 @@
 //! The line at the prompt: history, pastes, several lines, completion, commands.
 
-use mesh_client::scripted::Script;
+use mesh_client::scripted::{Reply, Script};
 use mesh_tests::{lab::Lab, pty::Terminal};
+use serde_json::json;
 
 use crate::{SMALL, USUAL, WIDE, at_prompt, says, screen};
 
@@ -144,6 +145,42 @@ fn tab_offers_commands() {
     terminal.keys("/mo\t");
     terminal.wait_for("/models");
     terminal.keys("\x1b");
+}
+
+#[test]
+fn tab_offers_models_without_asking_for_them() {
+    let models = json!({"data": [
+        {"id": "openai/gpt-4o", "context_length": 128_000, "supports_tools": true},
+        {"id": "openai/gpt-4o-mini", "context_length": 128_000},
+        {"id": "anthropic/claude-sonnet-4.5", "context_length": 1_000_000},
+    ]});
+    let script = Script::in_order([says("x")]).route("/models", move |_| Reply::json(models.clone()));
+    let lab = Lab::new(script);
+    let mut terminal = at_prompt(&lab, &[], USUAL);
+    // Nothing is known yet but the session's own model.
+    terminal.keys("/model \t");
+    terminal.wait_for("/model anthropic/claude-sonnet-4.5");
+    assert!(lab.requests().is_empty());
+    terminal.keys("\x15");
+    terminal.wait_for_prompt();
+    terminal.keys("/models gpt\r");
+    terminal.wait_for("openai/gpt-4o-mini");
+    terminal.wait_for_prompt();
+    let asked = lab.requests().len();
+    terminal.keys("/model gpt\t");
+    terminal
+        .wait_until("two models below the line", |screen| screen.matches("openai/gpt-4o-mini").count() == 2);
+    screen!("completion-models", lab, terminal);
+    assert_eq!(lab.requests().len(), asked);
+    terminal.keys("-4o-m");
+    terminal.wait_for("› /model gpt-4o-m");
+    terminal.keys("\r");
+    terminal.wait_for("› /model openai/gpt-4o-mini");
+    terminal.keys("\r");
+    terminal.wait_for("Model set to openai/gpt-4o-mini");
+    terminal.wait_for_prompt();
+    terminal.keys("/route ch\t\r");
+    terminal.wait_for("Routing set to cheapest");
 }
 
 #[test]

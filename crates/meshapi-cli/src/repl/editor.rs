@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -47,8 +46,14 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// An editor whose history lies in `folder` and whose last row shows mode and servers.
-    pub fn new(folder: Folder, cwd: &Path, theme: Theme, mode: SharedMode, servers: Servers) -> Editor {
+    /// An editor whose history lies in `folder`, which completes `commands`, and whose last row shows mode and servers.
+    pub fn new(
+        folder: Folder,
+        commands: Commands,
+        theme: Theme,
+        mode: SharedMode,
+        servers: Servers,
+    ) -> Editor {
         let mut keys = default_emacs_keybindings();
         let newline = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
         keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, newline());
@@ -60,7 +65,7 @@ impl Editor {
             KeyCode::Tab,
             ReedlineEvent::UntilFound(vec![complete, ReedlineEvent::MenuNext]),
         );
-        let menu = ColumnarMenu::default().with_name(MENU).with_columns(1);
+        let menu = ColumnarMenu::default().with_name(MENU).with_marker(SIGN).with_columns(1);
         let is_empty = Arc::new(AtomicBool::new(true));
         let line = Reedline::create()
             .use_bracketed_paste(true)
@@ -68,7 +73,7 @@ impl Editor {
             .with_edit_mode(Box::new(Keys { emacs: Emacs::new(keys), mode: mode.clone() }))
             .with_hinter(Box::new(Below { theme, mode, servers }))
             .with_highlighter(Box::new(Watch(Arc::clone(&is_empty))))
-            .with_completer(Box::new(Commands::new(cwd)))
+            .with_completer(Box::new(commands))
             .with_quick_completions(true)
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)));
         let line = match PromptHistory::load(folder) {
@@ -99,6 +104,8 @@ impl Editor {
 }
 
 const MENU: &str = "commands";
+/// Stands before the line, also while something is offered below it.
+const SIGN: &str = "› ";
 
 /// Our keys before reedline's own: the mode, and the pause of the whole program.
 struct Keys {
@@ -195,7 +202,7 @@ impl Prompt for Sign {
     }
 
     fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
-        Cow::Borrowed("› ")
+        Cow::Borrowed(SIGN)
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {

@@ -26,6 +26,7 @@ use crate::{
     exit::{Exit, Failure},
     repl::{
         ask::TerminalAsk,
+        complete::Commands,
         core::Core,
         editor::{Editor, Read},
         secrets::Checked,
@@ -79,7 +80,9 @@ impl Session {
         let mode = self.core.wired.agent.mode().clone();
         let servers = self.core.wired.servers.clone();
         let folder = self.core.config.folder().clone();
-        let mut editor = Editor::new(folder, &cwd, self.theme, mode, servers);
+        let settings = self.core.wired.agent.settings().clone();
+        let commands = Commands::new(&cwd, self.core.models.clone(), settings);
+        let mut editor = Editor::new(folder, commands, self.theme, mode, servers);
         let mut queue: VecDeque<String> = VecDeque::new();
         let mut draft = String::new();
         loop {

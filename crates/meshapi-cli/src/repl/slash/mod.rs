@@ -24,7 +24,8 @@ use crate::{
 
 pub use crate::repl::attach::Attachments;
 pub use models::ModelList;
-pub use table::{Command, commands};
+pub(crate) use table::rank;
+pub use table::{Argument, Command, commands, named};
 
 use table::{Found, Run};
 
@@ -121,7 +122,7 @@ pub async fn run(line: &str, context: &mut SlashContext<'_>) -> Outcome {
         match command.run {
             Run::Leave => Outcome { leave: true, ..Outcome::default() },
             Run::Live(run) => {
-                if command.wants_models && !argument.is_empty() {
+                if command.wants_models() && !argument.is_empty() {
                     context.models.glance(&context.wired.client).await;
                 }
                 run(argument, &mut context.live())

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     LiveControls, Outcome, SlashContext,
     settings::{finished, store},
-    table::Work,
+    table::{Work, rank},
 };
 use crate::ui::{
     line::{Line, Style},
@@ -76,6 +76,17 @@ impl ModelList {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
         }
+    }
+
+    /// Ids of the models that are known, and what they are.
+    pub fn offers(&self) -> Vec<(String, String)> {
+        let catalog = self.get();
+        let models = catalog.iter().flat_map(|catalog| catalog.models());
+        let what = |model| {
+            let [_, facts @ ..] = cells(model);
+            facts.into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join("  ")
+        };
+        models.map(|model| (model.id.clone(), what(model))).collect()
     }
 
     /// How a model stands to what is known.
@@ -168,17 +179,6 @@ fn fit(model: &Model, word: &str) -> Option<u8> {
             let name = model.name.as_deref().unwrap_or_default().to_lowercase();
             [rank(&id, word), rank(last_segment(&id), word), rank(&name, word)].into_iter().flatten().min()
         }
-    }
-}
-
-/// How well a typed word fits a name: 0 begins it, 1 is in it, 2 its letters are in it in order.
-fn rank(name: &str, word: &str) -> Option<u8> {
-    let mut letters = name.chars();
-    match () {
-        () if name.starts_with(word) => Some(0),
-        () if name.contains(word) => Some(1),
-        () if word.chars().all(|letter| letters.any(|c| c == letter)) => Some(2),
-        () => None,
     }
 }
 

@@ -16,9 +16,22 @@ pub struct Command {
     pub help: &'static str,
     /// Words that the argument may begin with, for completion; it may be others too.
     pub choices: &'static [&'static str],
+    /// What else its argument is, for completion.
+    pub takes: Argument,
     pub(super) run: Run,
-    /// The gateway's models should be known before it runs.
-    pub(super) wants_models: bool,
+}
+
+/// What a command's argument names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// Nothing that we could list.
+    Words,
+    /// A file.
+    Path,
+    /// A model of the gateway.
+    Model,
+    /// Several of them.
+    Models,
 }
 
 /// What runs for a command.
@@ -48,12 +61,12 @@ pub(super) enum Found {
 }
 
 const fn row(name: &'static str, argument: &'static str, help: &'static str, run: Run) -> Command {
-    Command { name, aliases: &[], argument, help, choices: &[], run, wants_models: false }
+    Command { name, aliases: &[], argument, help, choices: &[], takes: Argument::Words, run }
 }
 
 /// All commands, in the order of `/help`.
 static COMMANDS: [Command; 18] = [
-    row("model", "[ID]", "show or set the model", Run::Live(models::model)).with_models(),
+    row("model", "[ID]", "show or set the model", Run::Live(models::model)).taking(Argument::Model),
     row(
         "models",
         "[WORD]",
@@ -78,13 +91,15 @@ static COMMANDS: [Command; 18] = [
     )
     .choosing(&["high", "medium", "low", "none", "off"]),
     row("fallback", "[ID, ID…|off]", "models to ask when the first one fails", Run::Live(settings::fallback))
-        .with_models()
+        .taking(Argument::Models)
         .choosing(&["off"]),
     row("optimize", "[0..0.95|off]", "the savings dial (beta)", Run::Live(settings::optimize))
         .choosing(&["off"]),
     row("hops", "[N|off]", "requests before a turn pauses", Run::Now(settings::hops)).choosing(&["off"]),
-    row("file", "PATH", "put a text file into the conversation", Run::Later(files::file)),
-    row("image", "[PATH|URL]", "attach an image to the next prompt", Run::Later(session::image)),
+    row("file", "PATH", "put a text file into the conversation", Run::Later(files::file))
+        .taking(Argument::Path),
+    row("image", "[PATH|URL]", "attach an image to the next prompt", Run::Later(session::image))
+        .taking(Argument::Path),
     row("system", "[TEXT]", "show or set the base prompt of this session", Run::Now(session::system)),
     row("clear", "", "forget the conversation and the plan", Run::Now(session::clear)),
     row("clear-attach", "", "drop the images that wait", Run::Now(session::clear_attach)),
@@ -117,13 +132,37 @@ pub(super) fn find(name: &str) -> Found {
     }
 }
 
+/// The one command of a name or of the beginning of one.
+pub fn named(name: &str) -> Option<&'static Command> {
+    match find(name) {
+        Found::One(command) => Some(command),
+        Found::Several(_) | Found::Nothing => None,
+    }
+}
+
+/// How well a typed word fits a name: 0 begins it, 1 is in it, 2 its letters are in it in order.
+pub(crate) fn rank(name: &str, word: &str) -> Option<u8> {
+    let mut letters = name.chars();
+    match () {
+        () if name.starts_with(word) => Some(0),
+        () if name.contains(word) => Some(1),
+        () if word.chars().all(|letter| letters.any(|c| c == letter)) => Some(2),
+        () => None,
+    }
+}
+
 impl Command {
     const fn choosing(self, choices: &'static [&'static str]) -> Command {
         Command { choices, ..self }
     }
 
-    const fn with_models(self) -> Command {
-        Command { wants_models: true, ..self }
+    const fn taking(self, takes: Argument) -> Command {
+        Command { takes, ..self }
+    }
+
+    /// The gateway's models should be known before it runs.
+    pub(super) fn wants_models(&self) -> bool {
+        matches!(self.takes, Argument::Model | Argument::Models)
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -161,6 +200,14 @@ mod tests {
         for nothing in ["", "zzz", "helpme", "/", " ", "K\u{212a}"] {
             check(nothing, &[]);
         }
+    }
+
+    #[test]
+    fn ranks() {
+        assert_eq!(rank("model", "mo"), Some(0));
+        assert_eq!(rank("model", "del"), Some(1));
+        assert_eq!(rank("model", "ml"), Some(2));
+        assert_eq!(rank("model", "lm"), None);
     }
 
     #[test]
