@@ -60,7 +60,6 @@ struct Settings {
     mesh_version: Option<HeaderValue>,
     deadlines: Deadlines,
     whole_timeout: Duration,
-    gather: Option<Duration>,
 }
 
 impl fmt::Debug for MeshClient {
@@ -79,7 +78,6 @@ impl MeshClient {
             mesh_version: None,
             deadlines: Deadlines::default(),
             whole_timeout: WHOLE_TIMEOUT,
-            gather: None,
         }
     }
 
@@ -104,7 +102,7 @@ impl MeshClient {
         let mut request = self.request(Method::POST, "chat/completions", carried(&body));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let answer = self.exchange(request, self.settings.deadlines).await?;
-        Ok(CompletionStream::new(answer, self.settings.gather))
+        Ok(CompletionStream::new(answer))
     }
 
     /// Sends one non-streaming request and returns the whole answer; the body must not ask for a stream.
@@ -189,7 +187,6 @@ pub struct MeshClientBuilder {
     mesh_version: Option<HeaderValue>,
     deadlines: Deadlines,
     whole_timeout: Duration,
-    gather: Option<Duration>,
 }
 
 impl MeshClientBuilder {
@@ -242,11 +239,11 @@ impl MeshClientBuilder {
         self
     }
 
-    /// Hands a stream that runs faster than 250 pieces a second on in steps about this far apart, which spares most of
-    /// the work of waking up for each piece; default at once. For a reader that draws so often and no oftener.
+    /// Hands a stream that runs faster than 250 pieces a second on in steps so far apart, as
+    /// [`HttpClientBuilder::gather`] does; default at once. For a reader that draws so often and no oftener.
     #[must_use]
-    pub fn gather(mut self, pause: Duration) -> MeshClientBuilder {
-        self.gather = Some(pause).filter(|pause| !pause.is_zero());
+    pub fn gather(mut self, rest: Duration) -> MeshClientBuilder {
+        self.http = self.http.gather(rest);
         self
     }
 
@@ -258,7 +255,6 @@ impl MeshClientBuilder {
             mesh_version: self.mesh_version,
             deadlines: self.deadlines,
             whole_timeout: self.whole_timeout,
-            gather: self.gather,
         };
         MeshClient { http: self.http.build(), settings: Arc::new(settings) }
     }

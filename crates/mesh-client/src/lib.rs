@@ -4,7 +4,7 @@
 //! - [`MeshClient`]: whole completions with retries ([`MeshClient::complete`]), streams, catalogue, balance, search
 //! - [`wire`]: messages, requests, chunks, usage and models as they travel; unknown fields survive
 //! - [`error`], [`retry`], [`cost`]: what failed and what to do, whether to try again, what it cost
-//! - `accumulate`, `completion`, `pace`: the pure middle; bytes cut anywhere give the same completion
+//! - `accumulate`, `completion`: the pure middle; bytes cut anywhere give the same completion
 //! - `scripted`: a gateway on loopback that follows a script, for tests and demos (feature `scripted-gateway`)
 #[cfg(feature = "chat")]
 mod client;
@@ -13,8 +13,6 @@ mod complete;
 #[cfg(feature = "chat")]
 mod endpoint;
 pub mod http;
-#[cfg(feature = "chat")]
-mod pace;
 #[cfg(feature = "scripted-gateway")]
 pub mod scripted;
 #[cfg(feature = "chat")]

@@ -2,7 +2,7 @@
 use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::header::CONTENT_TYPE;
@@ -13,7 +13,6 @@ use crate::completion::{Assembler, Completion, Delta, EndOfStream, Flow, Respons
 use crate::error::ClientError;
 use crate::http::sse::{Decoder, Event};
 use crate::http::{BodyReader, HttpError};
-use crate::pace::Pace;
 
 /// Most pieces handed on in one step, so that a fast sender cannot keep the screen waiting.
 const MAX_BATCH: usize = 256;
@@ -40,9 +39,6 @@ pub struct CompletionStream {
     is_over: bool,
     error: Option<ClientError>,
     whole: Option<Completion>,
-    pace: Option<Pace>,
-    /// How long to leave the connection alone first.
-    wait: Option<Duration>,
 }
 
 /// What the body turns out to be.
@@ -70,7 +66,7 @@ enum Kind {
 }
 
 impl CompletionStream {
-    pub(crate) fn new(answer: Response<BodyReader>, gather: Option<Duration>) -> CompletionStream {
+    pub(crate) fn new(answer: Response<BodyReader>) -> CompletionStream {
         let content_type = answer.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
         let is_json = essence.trim_ascii().eq_ignore_ascii_case(b"application/json");
@@ -83,8 +79,6 @@ impl CompletionStream {
             is_over: false,
             error: None,
             whole: None,
-            pace: gather.map(Pace::new),
-            wait: None,
             body: answer.into_body(),
         }
     }
@@ -103,11 +97,6 @@ impl CompletionStream {
     pub async fn next(&mut self, sink: &mut (dyn FnMut(Delta<'_>) + Send)) -> Flow {
         // Something waits already when the last call was dropped while it looked for more.
         if !self.is_over && self.deltas.is_empty() {
-            let waited = self.wait.is_some();
-            if let Some(wait) = self.wait {
-                tokio::time::sleep(wait).await;
-                self.wait = None;
-            }
             let first = self.body.read().await;
             self.take(first, sink);
             for _ in 1..MAX_BATCH {
@@ -117,19 +106,9 @@ impl CompletionStream {
                 let Some(more) = self.ready().await else { break };
                 self.take(more, sink);
             }
-            self.keep_pace(waited);
         }
         self.deltas.flush(sink);
         if self.is_over { Flow::Done } else { Flow::Continue }
-    }
-
-    fn keep_pace(&mut self, waited: bool) {
-        let Some(pace) = &mut self.pace else { return };
-        if waited {
-            pace.gathered(Instant::now());
-        } else if !self.assembler.is_complete() {
-            self.wait = pace.piece(Instant::now());
-        }
     }
 
     /// Returns the next piece if it is there, or comes as soon as the connection gets its turn.

@@ -23,6 +23,7 @@ use super::client::Proxy;
 use super::error::{BoxError, ConnectFailure, find, innermost};
 use super::link::Link;
 use super::names::Names;
+use super::socket::Tcp;
 
 /// How long a silent TCP connection waits before the system asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -32,7 +33,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) struct Connector(Arc<Shared>);
 
 struct Shared {
-    tcp: HttpConnector<Names>,
+    tcp: Tcp,
     proxy: Proxy,
     rules: OnceLock<Option<Matcher>>,
     certificates: Option<PathBuf>,
@@ -46,12 +47,14 @@ impl Connector {
         certificates: Option<PathBuf>,
         timeout: Duration,
         pinned: Option<Arc<[IpAddr]>>,
+        rest: Option<Duration>,
     ) -> Connector {
         let mut tcp = HttpConnector::new_with_resolver(Names::new(pinned));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(timeout));
+        let tcp = Tcp::new(tcp, rest);
         let (rules, tls) = (OnceLock::new(), OnceLock::new());
         Connector(Arc::new(Shared { tcp, proxy, rules, certificates, tls, timeout }))
     }
@@ -93,7 +96,7 @@ impl Shared {
                 let mut tls = HttpsConnector::from((self.tcp.clone(), self.tls()?));
                 tls.call(uri).await.map(Link::direct).map_err(explain)
             }
-            None => self.tcp.clone().call(uri).await.map(Link::direct).map_err(|e| explain(e.into())),
+            None => self.tcp.clone().call(uri).await.map(Link::direct).map_err(explain),
             Some(proxy) => self.through(proxy, uri, secure).await,
         }
     }
@@ -243,7 +246,7 @@ mod tests {
 
     fn connector(address: &str, except: &str) -> Connector {
         let proxy = Proxy::Fixed { address: address.into(), except: except.into() };
-        Connector::new(proxy, None, Duration::from_secs(1), None)
+        Connector::new(proxy, None, Duration::from_secs(1), None, None)
     }
 
     #[track_caller]

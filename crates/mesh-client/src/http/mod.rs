@@ -7,8 +7,10 @@ mod connect;
 mod error;
 mod link;
 mod names;
+mod pace;
 #[cfg(feature = "server")]
 mod server;
+mod socket;
 pub mod sse;
 
 pub use body::{Body, BodyReader, BodySender};
