@@ -28,7 +28,7 @@
 //! - `estimate`: tokens of a text, a message, a conversation, with the name of the method
 //! - `classify`: routine, standard, complex or agentic
 //! - `dialect`: the two published ways of counting, and the JSON text that each of them counts
-//! - [`reference`]: the published optimisers, lever by lever
+//! - [`mod@reference`]: the published optimisers, lever by lever
 mod body;
 mod classify;
 mod dial;

@@ -61,6 +61,11 @@ fn loops() {
 }
 
 #[test]
+fn optimize() {
+    check("optimize.jsonl");
+}
+
+#[test]
 fn permissions() {
     check("permissions.jsonl");
 }
@@ -115,6 +120,19 @@ fn odd_input_gets_an_answer() {
         ("agent", "cost"),
         ("agent", "payload"),
         ("agent", "port"),
+        ("optimize-ts", "prepare"),
+        ("optimize-ts", "savings"),
+        ("optimize-ts", "attach"),
+        ("optimize-ts", "classify"),
+        ("optimize-ts", "estimate"),
+        ("optimize-ts", "estimate_conversation"),
+        ("optimize-ts", "pricing"),
+        ("optimize-py", "prepare"),
+        ("optimize-py", "savings_line"),
+        ("optimize-py", "classify"),
+        ("optimize-py", "model"),
+        ("optimize-py", "est"),
+        ("optimize-py", "survives"),
         ("permissions", "mode_parse"),
         ("permissions", "cmd"),
         ("permissions", "url"),
