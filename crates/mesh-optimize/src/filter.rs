@@ -2,15 +2,26 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body::Body;
 use crate::optimizer::{Config, Hints, Optimizer, Prepared};
-use crate::plan::Untouched;
+use crate::plan::{Plan, Untouched};
+use crate::receipt::{Prices, Receipt, Usage};
 use crate::session::SessionState;
 
 /// Bytes of memory that the sessions of a filter may take together before the one used longest ago is forgotten.
 const MEMORY: usize = 1 << 30;
+
+/// A session as it is saved: its state, and the plan of its last request, which may not be settled yet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Session {
+    /// What the optimiser remembers.
+    pub state: SessionState,
+    /// What was done to the last request.
+    pub plan: Option<Plan>,
+}
 
 /// An optimiser with its sessions.
 #[derive(Debug, Default)]
@@ -22,9 +33,9 @@ pub struct Filter {
     clock: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
-    state: SessionState,
+    session: Session,
     used: u64,
 }
 
@@ -36,17 +47,18 @@ impl Filter {
 
     /// Prepares a body in the session that its `mesh_hints.session_id` names; without one it is a session of one request.
     ///
-    /// `load` is asked for the saved state of a session that is not in memory. Returns the session's name with what was prepared.
+    /// `load` is asked for what was saved of a session that is not in memory. Returns the session's name with what was prepared.
     pub fn prepare<'a>(
         &mut self,
         bytes: &'a [u8],
-        load: impl FnOnce(&str) -> Option<SessionState>,
+        load: impl FnOnce(&str) -> Option<Session>,
     ) -> (Option<String>, Prepared<'a>) {
-        let guess = self.sessions.get(&self.last).map_or(&[][..], |held| &held.state.saved.seen);
+        let guess = self.sessions.get(&self.last).map_or(&[][..], |held| &held.session.state.saved.seen);
         let body = match Body::read(bytes, guess) {
             Ok(body) => body,
             Err(why) => {
-                return (None, Prepared::untouched(bytes, self.optimizer.dial(), Untouched::Unreadable(why)));
+                let why = Untouched::Unreadable(why);
+                return (None, Prepared::untouched(bytes, self.optimizer.dial(), why));
             }
         };
         let Some(id) = session_of(&body) else {
@@ -55,45 +67,108 @@ impl Filter {
                 self.optimizer.prepare_read(&body, &mut SessionState::default(), Hints::default()),
             );
         };
-        self.clock += 1;
-        let clock = self.clock;
-        let held = self
-            .sessions
-            .entry(id.clone())
-            .or_insert_with(|| Held { state: load(&id).unwrap_or_default(), used: clock });
-        held.used = clock;
-        let prepared = self.optimizer.prepare_read(&body, &mut held.state, Hints::default());
-        self.last.clone_from(&id);
+        let optimizer = self.optimizer.clone();
+        let session = self.session(&id, load);
+        let prepared = optimizer.prepare_read(&body, &mut session.state, Hints::default());
+        session.plan = Some(prepared.plan.clone());
         self.bound();
         (Some(id), prepared)
     }
 
-    /// Returns the state of a session.
-    pub fn state(&self, session: &str) -> Option<&SessionState> {
-        self.sessions.get(session).map(|held| &held.state)
+    /// Settles the last request of a session; `None` when there is none.
+    pub fn settle(
+        &mut self,
+        id: &str,
+        usage: Option<&Usage>,
+        prices: Option<&Prices>,
+        load: impl FnOnce(&str) -> Option<Session>,
+    ) -> Option<Receipt> {
+        let optimizer = self.optimizer.clone();
+        let session = self.session(id, load);
+        let plan = session.plan.take()?;
+        Some(optimizer.settle(&plan, usage, prices, &mut session.state))
+    }
+
+    /// Returns a session that is in memory.
+    pub fn get(&self, id: &str) -> Option<&Session> {
+        self.sessions.get(id).map(|held| &held.session)
+    }
+
+    fn session(&mut self, id: &str, load: impl FnOnce(&str) -> Option<Session>) -> &mut Session {
+        self.clock += 1;
+        if self.last != id {
+            id.clone_into(&mut self.last);
+        }
+        let held = self
+            .sessions
+            .entry(id.to_owned())
+            .or_insert_with(|| Held { session: load(id).unwrap_or_default(), used: 0 });
+        held.used = self.clock;
+        &mut held.session
     }
 
     /// Forgets the sessions used longest ago until the others fit; the last one stays whatever it takes.
     fn bound(&mut self) {
-        if self.sessions.len() < 2 {
-            return;
-        }
-        let mut total: usize = self.sessions.values().map(|held| held.state.weight()).sum();
+        let mut total: usize = self.sessions.values().map(|held| held.session.state.weight()).sum();
         while total > MEMORY && self.sessions.len() > 1 {
-            let Some(oldest) =
-                self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone())
-            else {
-                return;
-            };
-            total -= self.sessions.remove(&oldest).map_or(0, |held| held.state.weight());
+            let oldest = self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone());
+            let Some(held) = oldest.and_then(|id| self.sessions.remove(&id)) else { return };
+            total -= held.session.state.weight();
         }
     }
 }
 
 fn session_of(body: &Body<'_>) -> Option<String> {
-    match body.value("mesh_hints")?.get("session_id")? {
+    session_id(body.value("mesh_hints")?.get("session_id")?)
+}
+
+/// A session's name: a text or a number.
+pub fn session_id(value: &Value) -> Option<String> {
+    match value {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(session: &str, messages: usize) -> Vec<u8> {
+        let messages: Vec<Value> =
+            (0..messages).map(|n| serde_json::json!({"role": if n % 2 == 0 { "user" } else { "assistant" }, "content": format!("{n} {}", "word ".repeat(900))})).collect();
+        serde_json::json!({"model": "claude-x", "messages": messages, "mesh_hints": {"session_id": session}})
+            .to_string()
+            .into_bytes()
+    }
+
+    #[test]
+    fn sessions_are_told_apart_and_settled() {
+        let mut filter = Filter::new(Config { dial: "0.3".parse().unwrap(), ..Config::default() });
+        for (session, messages) in [("a", 1), ("b", 1), ("a", 3), ("b", 5)] {
+            let body = body(session, messages);
+            let (id, prepared) = filter.prepare(&body, |_| None);
+            assert_eq!(id.as_deref(), Some(session));
+            assert_eq!(prepared.plan.breakpoints.last(), Some(&(messages - 1)));
+        }
+        assert_eq!(filter.get("a").unwrap().state.messages(), 3);
+        let usage = Usage { input: 5000, cache_read: 1000, cache_write: 3900, output: 10 };
+        let receipt = filter.settle("b", Some(&usage), None, |_| None).unwrap();
+        assert_eq!((receipt.input, receipt.billed_usd, receipt.sum.unpriced), (5000, None, 1));
+        assert!(filter.settle("b", Some(&usage), None, |_| None).is_none(), "settled once");
+        assert!(filter.settle("c", Some(&usage), None, |_| None).is_none());
+    }
+
+    #[test]
+    fn a_saved_session_goes_on_where_it_was() {
+        let config = Config { dial: "0.3".parse().unwrap(), ..Config::default() };
+        let (mut one, mut two) = (Filter::new(config.clone()), Filter::new(config));
+        one.prepare(&body("a", 3), |_| None);
+        let saved = serde_json::to_vec(one.get("a").unwrap()).unwrap();
+        let next = body("a", 5);
+        let (_, there) = two.prepare(&next, |_| serde_json::from_slice(&saved).ok());
+        let (_, here) = one.prepare(&next, |_| None);
+        assert_eq!(here.body(), there.body());
     }
 }

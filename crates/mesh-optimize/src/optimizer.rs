@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::{Body, Own, Part, Site, Splice, segments};
 use crate::dial::Dial;
-use crate::plan::{Cut, Lever, Miss, Plan, Untouched};
+use crate::plan::{Cut, Lever, Miss, Plan, Untouched, fingerprint};
 use crate::provider::{BREAKPOINTS, ProviderChoice};
 use crate::receipt::{self, Prices, Receipt, Usage};
 use crate::session::{Decision, SessionState, Terms};
@@ -293,7 +292,7 @@ fn cuts(body: &Body<'_>, session: &SessionState, decision: &Decision, before: Op
                 id: session.memory.name(fact),
                 message: fact.message,
                 lever,
-                sha256: format!("{:x}", Sha256::digest(original.text.as_bytes())),
+                sha256: fingerprint(original.text.as_bytes()),
                 before: original.text.len(),
                 after: fact.now,
                 lossy: fact.lossy,

@@ -1,6 +1,7 @@
 //! What was done to one request, and why.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::body::Unreadable;
 use crate::dial::Dial;
@@ -110,4 +111,9 @@ pub enum Miss {
     History,
     /// Nothing of the above: the provider had dropped it.
     Unexplained,
+}
+
+/// SHA-256 in hex, as [`Cut::sha256`] has it.
+pub fn fingerprint(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
 }

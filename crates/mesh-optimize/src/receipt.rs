@@ -1,6 +1,7 @@
 //! What a request cost, and what it would have cost: an honest receipt.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ledger::Split;
 use crate::plan::{Miss, Plan};
@@ -17,6 +18,35 @@ pub struct Usage {
     pub cache_write: u64,
     /// Tokens of the completion.
     pub output: u64,
+}
+
+impl Usage {
+    /// Reads the usage object of a reply: OpenAI's names (`prompt_tokens` counts cached tokens too) or Anthropic's (`input_tokens`
+    /// does not). `None` when it names neither.
+    pub fn from_json(usage: &Value) -> Option<Usage> {
+        let number = |object: &Value, name: &str| object.get(name).and_then(Value::as_u64);
+        let output =
+            number(usage, "completion_tokens").or_else(|| number(usage, "output_tokens")).unwrap_or(0);
+        if let Some(plain) = number(usage, "input_tokens") {
+            let cache_read = number(usage, "cache_read_input_tokens").unwrap_or(0);
+            let cache_write = number(usage, "cache_creation_input_tokens").unwrap_or(0);
+            let input = plain.saturating_add(cache_read).saturating_add(cache_write);
+            return Some(Usage { input, cache_read, cache_write, output });
+        }
+        let details = usage.get("prompt_tokens_details").unwrap_or(&Value::Null);
+        let either = |names: [&str; 2]| {
+            names
+                .iter()
+                .find_map(|name| number(details, name))
+                .or_else(|| names.iter().find_map(|name| number(usage, name)))
+        };
+        Some(Usage {
+            input: number(usage, "prompt_tokens")?,
+            cache_read: either(["cached_tokens", "cache_read_input_tokens"]).unwrap_or(0),
+            cache_write: either(["cache_write_tokens", "cache_creation_input_tokens"]).unwrap_or(0),
+            output,
+        })
+    }
 }
 
 /// What the caller pays, in USD per token. Unknown prices make no receipt of money.
@@ -53,6 +83,8 @@ pub struct Sum {
     pub saved_vs_native_usd: f64,
     /// USD.
     pub saved_vs_uncached_usd: f64,
+    /// Plain input tokens.
+    pub saved_vs_native_units: f64,
     /// Requests without a known price: they are in none of the sums.
     pub unpriced: u64,
 }
@@ -73,6 +105,12 @@ pub struct Receipt {
     pub saved_vs_native_usd: Option<f64>,
     /// The same against a provider without a cache.
     pub saved_vs_uncached_usd: Option<f64>,
+    /// The same three in plain input tokens of the model, for a caller without prices; output left out.
+    pub billed_units: f64,
+    /// See [`Receipt::billed_units`].
+    pub saved_vs_native_units: f64,
+    /// See [`Receipt::billed_units`].
+    pub saved_vs_uncached_units: f64,
     /// Tokens that were not sent.
     pub tokens_cut: u64,
     /// Tokens that had to be written to the cache again because of a cut.
@@ -115,6 +153,9 @@ pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>
         billed_usd: None,
         saved_vs_native_usd: None,
         saved_vs_uncached_usd: None,
+        billed_units: billed.split.units(&provider),
+        saved_vs_native_units: native.units(&provider) - billed.split.units(&provider),
+        saved_vs_uncached_units: uncached.units(&provider) - billed.split.units(&provider),
         tokens_cut: round(tokens_cut),
         tokens_rewritten: round(plan.tokens_rewritten * billed.ratio),
         input: round(billed.split.total()),
@@ -124,6 +165,7 @@ pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>
         sum: *sum,
     };
     sum.requests += 1;
+    sum.saved_vs_native_units += receipt.saved_vs_native_units;
     match prices {
         Some(prices) => {
             let cost = |split: &Split| cost(split, prices, &provider);
@@ -177,4 +219,77 @@ fn cost(split: &Split, prices: &Prices, provider: &Provider) -> f64 {
 
 fn round(tokens: f64) -> u64 {
     tokens.max(0.0).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn usage_is_read_in_both_shapes() {
+        let want = Usage { input: 100, cache_read: 60, cache_write: 30, output: 5 };
+        for usage in [
+            json!({"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30}}),
+            json!({"input_tokens": 10, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 30, "output_tokens": 5}),
+            json!({"prompt_tokens": 100, "completion_tokens": 5, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 30}),
+        ] {
+            assert_eq!(Usage::from_json(&usage), Some(want), "{usage}");
+        }
+        assert_eq!(Usage::from_json(&json!({"total": 1})), None);
+        assert_eq!(Usage::from_json(&json!("x")), None);
+    }
+
+    fn plan(sent: Split, native: Split, cut: f64, rewritten: f64) -> Plan {
+        let provider = Some(Provider::ANTHROPIC);
+        Plan {
+            provider,
+            untouched: None,
+            sent,
+            native,
+            tokens_cut: cut,
+            tokens_rewritten: rewritten,
+            ..Plan::untouched(crate::Dial::MAX, crate::Untouched::Off)
+        }
+    }
+
+    #[test]
+    fn a_cut_is_paid_before_it_earns() {
+        let split = |read, write| Split { read, write, plain: 0.0 };
+        let prices = Prices { input: 1e-6, output: 5e-6, cache_read: None, cache_write: None };
+        let mut sum = Sum::default();
+        // 2,000 tokens go from the middle: 3,000 behind them are written again.
+        let cut = plan(split(5000.0, 3000.0), split(9500.0, 500.0), 2000.0, 2500.0);
+        let usage = Usage { input: 8000, cache_read: 5000, cache_write: 3000, output: 100 };
+        let first = settle(&cut, Some(&usage), Some(&prices), &mut sum);
+        assert_eq!(first.saved_vs_native_units, (9500.0 * 0.1 + 500.0 * 1.25) - (500.0 + 3750.0));
+        assert!(first.saved_vs_native_usd.unwrap() < 0.0);
+        assert_eq!(first.saved_vs_uncached_units, 10_000.0 - 4250.0);
+        let later = plan(split(8000.0, 500.0), split(10_000.0, 500.0), 2000.0, 0.0);
+        let usage = Usage { input: 8500, cache_read: 8000, cache_write: 500, output: 100 };
+        let second = settle(&later, Some(&usage), Some(&prices), &mut sum);
+        assert!((second.saved_vs_native_units - 200.0).abs() < 1e-9);
+        assert!((second.sum.saved_vs_native_units - (200.0 - 2675.0)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_claimed() {
+        let split = Split { read: 0.0, write: 1000.0, plain: 0.0 };
+        let receipt = settle(&plan(split, split, 0.0, 0.0), None, None, &mut Sum::default());
+        assert_eq!(
+            (receipt.basis, receipt.billed_usd, receipt.saved_vs_native_usd),
+            (Basis::Estimate, None, None)
+        );
+        let warm = plan(
+            Split { read: 900.0, write: 100.0, plain: 0.0 },
+            Split { read: 900.0, write: 100.0, plain: 0.0 },
+            0.0,
+            0.0,
+        );
+        let usage = Usage { input: 1000, cache_read: 0, cache_write: 1000, output: 1 };
+        let lost = settle(&warm, Some(&usage), None, &mut Sum::default());
+        assert_eq!(lost.miss, Some(Miss::Unexplained));
+        assert_eq!(lost.saved_vs_native_units, 0.0, "it would have been lost without us too");
+    }
 }

@@ -38,9 +38,10 @@ pub(crate) struct Tier {
     pub(crate) arguments: Option<Arguments>,
     /// Requests still to come are taken to be this share of those made ...
     pub(crate) horizon: f64,
-    /// A cut may put at risk what the session has saved and this share of what it has paid: an autonomous session that ends right
-    /// behind a cut is at most so much dearer. Half the price of the least break-even (11.5 requests) at the shortest horizon (10
-    /// requests) would be 0.06; a deeper dial risks more.
+    /// A cut may put at risk what the session has saved and this share of what it has paid.
+    ///
+    /// At its tenth request a session of context C has paid about 1.75 C: each token written once (1.25) and read half of ten times
+    /// (0.5). Writing a tenth of the context again costs 1.15 * 0.1 C, which is 0.06 of that; an eighth, for the deeper dials, 0.08.
     pub(crate) stake: f64,
 }
 

@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
         Some(Command::Demo(demo)) => commands::demo::run(*demo, theme),
         Some(Command::Completions(wanted)) => commands::completions::run(*wanted),
         Some(Command::Man) => commands::man::run(),
+        Some(Command::Optimize(wanted)) => commands::optimize::run(wanted),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod completions;
 pub mod demo;
 pub mod exec;
 pub mod man;
+pub mod optimize;
 
 /// Reads the settings, shows what was wrong with them on `err`, and begins the trace if one is wanted.
 ///

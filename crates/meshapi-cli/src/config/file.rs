@@ -36,6 +36,11 @@ impl Folder {
         Folder { path: home.join(FOLDER) }
     }
 
+    /// Another folder that is kept the same way.
+    pub fn at(path: &Path) -> Folder {
+        Folder { path: path.to_owned() }
+    }
+
     /// Where the folder is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -24,7 +24,7 @@ pub use file::Folder;
 pub use key::{FoundKey, KeySource};
 pub use settings::Settings;
 
-use file::Durability;
+pub use file::Durability;
 use key::BadKey;
 use settings::{Values, WrongType};
 
