@@ -1,12 +1,15 @@
 //! `meshapi optimize`: request bodies in, cheaper ones out, a line each. Receipts and session states go where they are asked to.
 
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, BufWriter, Write, stdin, stdout},
     path::Path,
 };
 
-use mesh_optimize::{Config, Dial, Filter, Prepared, ProviderChoice, Session, Usage, session_id};
+use mesh_optimize::{
+    Config, Dial, Dialect, Filter, Prepared, ProviderChoice, Session, Usage, reference, session_id,
+};
 use serde_json::Value;
 
 use crate::{
@@ -146,9 +149,13 @@ fn usage_line(line: &[u8]) -> Option<Report> {
 }
 
 /// The levers of the published packages; what they do not understand stays as it is.
-fn reference(line: &[u8], dial: Dial) -> Vec<u8> {
-    let _ = dial;
-    line.to_vec()
+fn reference(line: &[u8], dial: Dial) -> Cow<'_, [u8]> {
+    let Ok(mut body) = serde_json::from_slice::<Value>(line) else { return Cow::Borrowed(line) };
+    let plan = reference::prepare_in_place(&mut body, Some(dial), Dialect::Utf16, reference::Caps::EARLY);
+    match (plan.untouched, serde_json::to_vec(&body)) {
+        (None, Ok(bytes)) => Cow::Owned(bytes),
+        _ => Cow::Borrowed(line),
+    }
 }
 
 /// Session states in a folder: one private file a session, replaced whole.
