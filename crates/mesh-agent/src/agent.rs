@@ -88,7 +88,14 @@ struct Tally {
     refused: Vec<RefusedCall>,
     savings: Savings,
     /// Requests that were sent in their prepared form and wait for a price list.
-    unsettled: Vec<(Box<dyn Saving>, Option<Usage>)>,
+    unsettled: Vec<Unsettled>,
+}
+
+/// A request that was answered in its prepared form.
+struct Unsettled {
+    saving: Box<dyn Saving>,
+    model: Option<String>,
+    usage: Option<Usage>,
 }
 
 /// A request in two forms.
@@ -402,7 +409,8 @@ impl Agent {
                 self.book(&completion, tally);
                 match (delivery, saving) {
                     (Delivery::Optimised, Some(saving)) => {
-                        tally.unsettled.push((saving, completion.usage.clone()));
+                        let (model, usage) = (completion.model.clone(), completion.usage.clone());
+                        tally.unsettled.push(Unsettled { saving, model, usage });
                         tally.settle(list);
                     }
                     (Delivery::RawAfter(error), Some(saving)) => {
@@ -577,8 +585,9 @@ impl Tally {
     }
 
     fn settle_all(&mut self, catalog: Option<&Catalog>) {
-        for (saving, usage) in self.unsettled.drain(..) {
-            self.savings.receipts.push(saving.settled(usage.as_ref(), catalog));
+        for Unsettled { saving, model, usage } in self.unsettled.drain(..) {
+            let receipt = saving.settled(model.as_deref(), usage.as_ref(), catalog);
+            self.savings.receipts.push(receipt);
         }
     }
 }

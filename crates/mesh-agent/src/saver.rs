@@ -40,8 +40,14 @@ pub trait Saving: Send + Sync {
     /// What to send.
     fn body(&self) -> RequestBody;
 
-    /// The prepared bytes were answered: what that cost and saved. Without usage it is reckoned, without prices no money is named.
-    fn settled(self: Box<Self>, usage: Option<&Usage>, catalog: Option<&Catalog>) -> Receipt;
+    /// The prepared bytes were answered, by `model` if it said its name: what that cost and saved. Without usage it is reckoned,
+    /// without prices no money is named.
+    fn settled(
+        self: Box<Self>,
+        model: Option<&str>,
+        usage: Option<&Usage>,
+        catalog: Option<&Catalog>,
+    ) -> Receipt;
 
     /// The prepared bytes failed like this, and the request's own were answered. Returns what the user is told of what follows
     /// from it.

@@ -63,7 +63,12 @@ impl Saving for Marked {
         self.body.clone()
     }
 
-    fn settled(self: Box<Self>, usage: Option<&Usage>, catalog: Option<&Catalog>) -> Receipt {
+    fn settled(
+        self: Box<Self>,
+        _: Option<&str>,
+        usage: Option<&Usage>,
+        catalog: Option<&Catalog>,
+    ) -> Receipt {
         let price = catalog.and_then(|c| c.lookup("m/x")?.pricing.prompt_per_million);
         self.notes.note(format!("settled {:?} at {price:?}", usage.and_then(|u| u.prompt_tokens)));
         let session = Sum { requests: 7, ..Sum::default() };

@@ -60,6 +60,7 @@ pub use plan::{Cut, Lever, Miss, Plan, Untouched, fingerprint};
 pub use provider::{BREAKPOINTS, Cache, LOOKBACK, Provider, ProviderChoice, ProviderError};
 pub use receipt::{Basis, Prices, Receipt, Sum, Usage};
 pub use session::SessionState;
+pub use tier::levers;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

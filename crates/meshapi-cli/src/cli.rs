@@ -117,7 +117,7 @@ pub struct Headless {
 }
 
 /// Settings that hold for this run only and are never stored.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct RunSettings {
     /// Model for this run
     #[arg(long, value_name = "ID", value_parser = filled)]
@@ -130,6 +130,14 @@ pub struct RunSettings {
     /// What the gateway should prefer among providers
     #[arg(long, value_enum, value_name = "ROUTE")]
     pub route: Option<Route>,
+
+    /// How hard to work on cheaper requests: off, or 0 to 0.95
+    #[arg(long, value_name = "DIAL", value_parser = dial)]
+    pub optimize: Option<f64>,
+
+    /// Who does that work
+    #[arg(long, value_enum, value_name = "WHO", default_value_t = Optimizer::Client)]
+    pub optimize_at: Optimizer,
 
     /// Pause a turn after this many requests; the work so far is kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -157,6 +165,16 @@ pub enum Route {
     Fastest,
     /// Between the two
     Balanced,
+}
+
+/// Who makes requests cheaper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Optimizer {
+    /// This program, before a request goes out
+    #[default]
+    Client,
+    /// The gateway; it is only told the dial
+    Gateway,
 }
 
 /// Where the prompts of a run come from.
@@ -230,6 +248,8 @@ impl RunSettings {
             model: self.model.clone(),
             route: self.route.map(|route| route.as_str().to_owned()),
             max_hops: self.max_hops,
+            optimize: self.optimize,
+            optimize_at_gateway: self.optimize_at == Optimizer::Gateway,
             system: None,
         }
     }
@@ -263,6 +283,25 @@ fn modes() -> impl TypedValueParser<Value = PermissionMode> {
     PossibleValuesParser::new(MODES.map(|(name, _)| name)).map(|name| {
         MODES.iter().find(|(known, _)| *known == name).map_or_else(PermissionMode::default, |(_, m)| *m)
     })
+}
+
+/// Highest value of the optimise dial. Seed section 7.
+pub const DIAL_MAX: f64 = 0.95;
+
+/// The optimise dial as a person writes it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn dial(text: &str) -> Result<f64, &'static str> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(0.0);
+    }
+    match text.parse::<f64>() {
+        // Adding zero turns -0.0 into 0.0.
+        Ok(dial) if (0.0..=DIAL_MAX).contains(&dial) => Ok(dial + 0.0),
+        Ok(dial) if !dial.is_nan() => Err("Dial range is 0 to 0.95."),
+        _ => Err("Not a number: the dial takes 0 to 0.95, or off"),
+    }
 }
 
 fn filled(text: &str) -> Result<String, &'static str> {
@@ -319,11 +358,15 @@ mod tests {
 
     #[test]
     fn settings_of_the_run() {
-        let cli = read(&["--model", " a/b ", "--route", "fastest", "--max-hops", "3"]).unwrap();
+        let arguments = ["--model", " a/b ", "--route", "fastest", "--max-hops", "3"];
+        let cli =
+            read(&[&arguments[..], &["--optimize", ".3", "--optimize-at", "gateway"]].concat()).unwrap();
         let want = Overrides {
             model: Some("a/b".into()),
             route: Some("fastest".into()),
             max_hops: Some(3),
+            optimize: Some(0.3),
+            optimize_at_gateway: true,
             system: None,
         };
         assert_eq!(cli.settings.overrides(), want);
@@ -337,7 +380,9 @@ mod tests {
 
     #[test]
     fn wrong_usage_ends_with_2_and_repeats_no_control_characters() {
-        let rows: [&[&str]; 9] = [
+        let rows: [&[&str]; 11] = [
+            &["--optimize", "1"],
+            &["--optimize-at", "home"],
             &["--mode", "yolo"],
             &["--mode", "\u{1b}[31mred\u{202e}"],
             &["--route", "default"],

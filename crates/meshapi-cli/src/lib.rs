@@ -4,6 +4,7 @@
 //! - [`commands`]: one file a command, and their common start
 //! - [`repl`]: the interactive program
 //! - [`config`]: settings and key, shared with the Python releases
+//! - [`savings`]: what the dial did in a session
 //! - [`exit`]: errors to a line, a hint and an exit code
 //! - [`ui`]: what is shown, as values; `ui/json.rs` for programs
 //! - [`log`]: the trace behind `MESHAPI_LOG`
@@ -19,6 +20,7 @@ pub mod config;
 pub mod exit;
 pub mod log;
 pub mod repl;
+pub mod savings;
 pub mod secret;
 pub mod sys;
 pub mod ui;

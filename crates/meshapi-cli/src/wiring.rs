@@ -1,20 +1,31 @@
 //! From settings to an agent: the only place that puts one together, and that names every crate.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use mesh_agent::{
-    Agent, AgentParts, GatewayModel, GatewayPrices, Model, OptimizeAt, Prices, Settings, SharedMode,
-    ToolContext,
+    Agent, AgentParts, GatewayModel, GatewayPrices, Model, OptimizeAt, Outgoing, Prices, Receipt, Saver,
+    Saving, Settings, SharedMode, ToolContext,
     builtin::{self, Asker, Servers},
     prompt::system_prompt,
+    recall::RECALL,
     tool::ChildEnv,
 };
-use mesh_client::{ApiKey, MeshClient, RetryPolicy};
+use mesh_client::{ApiKey, Catalog, ClientError, MeshClient, RequestBody, RetryPolicy, wire};
+use mesh_optimize::{
+    Basis, Cache, Dial, Hints, Lever, Miss, Optimizer, Plan, Provider, ProviderChoice, SessionState, Usage,
+};
 use mesh_safety::{PermissionMode, Policy};
 
 use crate::{
     config::Config,
     exit::{Exit, Failure},
+    savings::{Books, Cut},
 };
 
 /// An agent, and what lives beside it.
@@ -25,6 +36,8 @@ pub struct Wired {
     pub servers: Servers,
     /// The gateway, for everything that is not a turn.
     pub client: MeshClient,
+    /// What the dial did.
+    pub savings: Books,
 }
 
 /// Who answers, and who knows the prices.
@@ -87,13 +100,22 @@ pub fn wire_to(
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
-    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), asker);
-    let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
+    let tools = builtin::tools(servers.clone(), Arc::new(client.clone()), asker);
+    // Looked at once: tool schemas stay as they are for the whole session.
+    let can_recall = config.optimize() > 0.0 && !config.optimize_at_gateway();
+    let tools = if can_recall { tools.spec(RECALL) } else { tools };
+    let tools = tools.build().map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
     let values = config.values();
+    let session_id = uuid::Uuid::new_v4().to_string();
+    let savings = Books::new(config.folder(), &session_id, can_recall);
+    let optimize_at = match config.optimize_at_gateway() {
+        true => OptimizeAt::Gateway { session_id: session_id.into() },
+        false => OptimizeAt::Client,
+    };
     let home = home.map(Path::to_owned);
-    let agent = Agent::new(AgentParts {
+    let mut agent = Agent::new(AgentParts {
         model,
         prices,
         tools,
@@ -110,11 +132,204 @@ pub fn wire_to(
             route: config.route().map(str::to_owned),
             fallback_models: values.fallback_models.clone(),
             reasoning_effort: values.reasoning_effort.clone(),
-            optimize: values.optimize,
-            optimize_at: OptimizeAt::Client,
+            optimize: config.optimize(),
+            optimize_at,
         },
         system: system_prompt(config.system(), cwd),
         max_hops: config.max_hops(),
     });
-    Ok(Wired { agent, servers, client })
+    agent.save_with(Arc::new(Levers { books: savings.clone(), state: Arc::default() }));
+    Ok(Wired { agent, servers, client, savings })
+}
+
+/// What a dial runs with a model, in words: `cache breakpoints, lossless clean-up`, and the provider's cache rules.
+pub fn levers_of(dial: f64, model: &str) -> (String, String) {
+    let provider = Provider::of_model(model);
+    let levers = Dial::new(dial).map(|dial| mesh_optimize::levers(dial, &provider)).unwrap_or_default();
+    let names: Vec<&str> = levers.into_iter().map(lever_name).collect();
+    (names.join(", "), provider.to_string())
+}
+
+fn lever_name(lever: Lever) -> &'static str {
+    match lever {
+        Lever::Breakpoints => "cache breakpoints",
+        Lever::CleanUp => "lossless clean-up",
+        Lever::Prune => "shortened results",
+        Lever::Arguments => "shortened calls",
+    }
+}
+
+fn miss_name(miss: Miss) -> &'static str {
+    match miss {
+        Miss::First => "first request",
+        Miss::Idle => "idle for too long",
+        Miss::Head => "model, tools or system changed",
+        Miss::History => "history changed",
+        Miss::Unexplained => "unexplained",
+    }
+}
+
+/// The optimiser, as the agent takes it.
+struct Levers {
+    books: Books,
+    state: Arc<Mutex<LeverState>>,
+}
+
+/// What the optimiser remembers of a conversation, and what it must not do any more.
+#[derive(Default)]
+struct LeverState {
+    session: SessionState,
+    /// By model.
+    off: HashMap<String, Off>,
+}
+
+/// What a model's gateway has refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Off {
+    Breakpoints,
+    Everything,
+}
+
+/// A request that the optimiser prepared.
+struct Lightened {
+    books: Books,
+    state: Arc<Mutex<LeverState>>,
+    optimizer: Optimizer,
+    plan: Plan,
+    body: RequestBody,
+}
+
+impl Saver for Levers {
+    fn prepare(&self, outgoing: Outgoing<'_>) -> Option<Box<dyn Saving>> {
+        let Outgoing { body, model, dial, transient, now } = outgoing;
+        let dial = Dial::new(dial.min(Dial::MAX.value())).ok()?;
+        let mut state = lock(&self.state);
+        let provider = match state.off.get(model) {
+            Some(Off::Everything) => return None,
+            Some(Off::Breakpoints) => {
+                ProviderChoice::Is(Provider { cache: Cache::Prefix, ..Provider::of_model(model) })
+            }
+            None => ProviderChoice::Auto,
+        };
+        let recall = self.books.can_recall().then(|| RECALL.name.to_owned());
+        let optimizer = Optimizer::new(mesh_optimize::Config { dial, provider, recall });
+        let hints = Hints { now: Some(now), transient_tail: transient };
+        let prepare = || {
+            let prepared = optimizer.prepare_with(&body, &mut state.session, hints);
+            (RequestBody::from_pieces(&body, prepared.segments()), prepared.plan)
+        };
+        // A fault in the optimiser is no reason that a turn fails.
+        let Ok((lighter, plan)) = catch_unwind(AssertUnwindSafe(prepare)) else {
+            state.session = SessionState::default();
+            state.off.insert(model.to_owned(), Off::Everything);
+            self.books.refused(&format!(
+                "the optimiser failed inside; the dial is off for {model} in this session"
+            ));
+            return None;
+        };
+        if plan.untouched.is_some() {
+            return None;
+        }
+        self.books.prepared(model, plan.cuts.iter().map(cut).collect(), plan.breakpoints.len());
+        let (books, state) = (self.books.clone(), self.state.clone());
+        Some(Box::new(Lightened { books, state, optimizer, plan, body: lighter }))
+    }
+
+    fn recalled(&self) {
+        self.books.recalled();
+    }
+
+    fn cleared(&self) {
+        lock(&self.state).session = SessionState::default();
+    }
+}
+
+impl Saving for Lightened {
+    fn body(&self) -> RequestBody {
+        self.body.clone()
+    }
+
+    fn settled(
+        self: Box<Self>,
+        model: Option<&str>,
+        usage: Option<&wire::Usage>,
+        catalog: Option<&Catalog>,
+    ) -> Receipt {
+        let usage = usage.map(|usage| Usage {
+            input: usage.prompt_tokens.unwrap_or(0),
+            cache_read: usage.cached_tokens(),
+            cache_write: usage.cache_creation_tokens(),
+            output: usage.completion_tokens.unwrap_or(0),
+        });
+        let row = catalog
+            .and_then(|c| model.and_then(|name| c.lookup(name)).or_else(|| c.lookup(&self.plan.model)));
+        let prices = row.and_then(prices);
+        let receipt = self.optimizer.settle(
+            &self.plan,
+            usage.as_ref(),
+            prices.as_ref(),
+            &mut lock(&self.state).session,
+        );
+        let mut receipt = Receipt {
+            dial: receipt.dial,
+            is_estimate: receipt.basis == Basis::Estimate,
+            billed_usd: receipt.billed_usd,
+            saved_vs_native_usd: receipt.saved_vs_native_usd,
+            saved_vs_uncached_usd: receipt.saved_vs_uncached_usd,
+            tokens_cut: receipt.tokens_cut,
+            tokens_rewritten: receipt.tokens_rewritten,
+            input: receipt.input,
+            cache_read: receipt.cache_read,
+            cache_write: receipt.cache_write,
+            miss: receipt.miss.map(miss_name),
+            session: Default::default(),
+        };
+        receipt.session = self.books.settled(&receipt);
+        receipt
+    }
+
+    fn rejected(self: Box<Self>, error: &ClientError) -> String {
+        let model = &self.plan.model;
+        let mut state = lock(&self.state);
+        // Breakpoints change the shape of a message: they are the first to be suspected, and the cuts only when it was not them.
+        let are_suspected = !self.plan.breakpoints.is_empty() && !state.off.contains_key(model);
+        let (off, what) = match are_suspected {
+            true => (Off::Breakpoints, "cache breakpoints are"),
+            false => (Off::Everything, "the dial is"),
+        };
+        state.off.insert(model.clone(), off);
+        let note = format!(
+            "the gateway refused an optimised request and took it as it was; {what} off for {model} in this session ({error})"
+        );
+        self.books.refused(&note);
+        note
+    }
+}
+
+fn lock(state: &Mutex<LeverState>) -> MutexGuard<'_, LeverState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cut(cut: &mesh_optimize::Cut) -> Cut {
+    Cut {
+        id: cut.id.clone(),
+        message: cut.message,
+        lever: lever_name(cut.lever),
+        sha256: cut.sha256.clone(),
+        before: cut.before,
+        after: cut.after,
+        is_lossy: cut.lossy,
+    }
+}
+
+/// What the user pays for a token; `None` where the list does not say what a prompt costs.
+fn prices(row: &wire::Model) -> Option<mesh_optimize::Prices> {
+    let pricing = &row.pricing;
+    let token = |per_million: f64| per_million / 1e6 * (1.0 - pricing.discount_percent / 100.0);
+    Some(mesh_optimize::Prices {
+        input: token(pricing.prompt_per_million?),
+        output: token(pricing.completion_per_million.unwrap_or(0.0)),
+        cache_read: pricing.cache_read_per_million.map(token),
+        cache_write: None,
+    })
 }

@@ -120,6 +120,21 @@ impl RequestBody {
         RequestBody { len: segments.iter().map(Bytes::len).sum(), segments }
     }
 
+    /// Takes a body that was made from another one: pieces that lie in `whole` and are long share its memory, others are gathered.
+    pub fn from_pieces<'p>(whole: &Bytes, pieces: impl IntoIterator<Item = &'p [u8]>) -> RequestBody {
+        let within = whole.as_ptr_range();
+        let mut body = BodyWriter::new(0);
+        for piece in pieces {
+            let range = piece.as_ptr_range();
+            let lies_in = within.start <= range.start && range.end <= within.end;
+            match lies_in && piece.len() >= SHARE_BYTES {
+                true => body.share(&whole.slice_ref(piece)),
+                false => body.copy(piece),
+            }
+        }
+        body.finish()
+    }
+
     /// Length of the body in bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -261,6 +276,11 @@ mod tests {
         assert_eq!((body.len(), body.segments().len(), body.is_empty()), (2, 1, false));
         assert_eq!(body.to_bytes(), "{}");
         assert!(RequestBody::from_bytes("").segments().is_empty());
+        let whole = Bytes::from("0123456789".repeat(2_000));
+        let made =
+            RequestBody::from_pieces(&whole, [&b"["[..], &whole[..10_000], b",", &whole[10_000..], b"]"]);
+        assert_eq!((made.len(), made.segments().len()), (20_003, 5));
+        assert_eq!(place(&made.segments()[1]), place(&whole[..10_000]));
         let pieces = RequestBody::from_segments(["{".into(), "".into(), "}".into()]);
         assert_eq!((pieces.to_bytes(), pieces.len(), pieces.segments().len()), ("{}".into(), 2, 2));
         assert!(RequestBody::default().is_empty());

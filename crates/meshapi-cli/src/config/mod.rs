@@ -32,7 +32,7 @@ use settings::{Values, WrongType};
 pub const CONFIG: &str = "config.json";
 
 /// What flags and slash commands ask for, for this run only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// `--model`.
     pub model: Option<String>,
@@ -40,6 +40,10 @@ pub struct Overrides {
     pub route: Option<String>,
     /// `--max-hops`.
     pub max_hops: Option<u32>,
+    /// `--optimize`.
+    pub optimize: Option<f64>,
+    /// `--optimize-at`: the gateway does that work.
+    pub optimize_at_gateway: bool,
     /// `/system`.
     pub system: Option<String>,
 }
@@ -253,6 +257,16 @@ impl Config {
         self.overrides.system.as_deref().unwrap_or(&self.values.system)
     }
 
+    /// How hard to work on cheaper requests, 0 to 0.95.
+    pub fn optimize(&self) -> f64 {
+        self.overrides.optimize.unwrap_or(self.values.optimize)
+    }
+
+    /// The gateway does that work, not we.
+    pub fn optimize_at_gateway(&self) -> bool {
+        self.overrides.optimize_at_gateway
+    }
+
     /// Hops after which a turn pauses; `None` leaves it to the turn's own caps.
     pub fn max_hops(&self) -> Option<u32> {
         self.overrides.max_hops.or(self.values.max_hops)
@@ -370,6 +384,7 @@ mod tests {
             route: Some("fastest".into()),
             max_hops: Some(3),
             system: Some("s".into()),
+            ..Overrides::default()
         };
         let mut config = Config::load(home.path(), &env, overrides).unwrap();
         assert_eq!((config.model(), config.route(), config.max_hops()), ("flag/m", Some("fastest"), Some(3)));

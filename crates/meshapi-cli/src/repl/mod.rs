@@ -148,12 +148,13 @@ impl Session {
     ) -> Result<TurnOutcome, Failure> {
         let core = &mut self.core;
         let busy = core.begin();
-        let Wired { agent, servers, .. } = &mut core.wired;
+        let Wired { agent, servers, savings, .. } = &mut core.wired;
         let controls = LiveControls {
             settings: agent.settings().clone(),
             mode: agent.mode().clone(),
             config: &mut core.config,
             models: core.models.clone(),
+            savings: savings.clone(),
         };
         let parts = TurnParts {
             agent,

@@ -18,6 +18,7 @@ use mesh_agent::{SharedMode, SharedSettings};
 
 use crate::{
     config::Config,
+    savings::Books,
     ui::line::{Line, Style},
     wiring::Wired,
 };
@@ -53,6 +54,8 @@ pub struct LiveControls<'a> {
     pub config: &'a mut Config,
     /// The gateway's models, as far as they are known.
     pub models: ModelList,
+    /// What the dial did.
+    pub savings: Books,
 }
 
 /// What a command did.
@@ -74,6 +77,7 @@ impl SlashContext<'_> {
             mode: self.wired.agent.mode().clone(),
             config: self.config,
             models: self.models.clone(),
+            savings: self.wired.savings.clone(),
         }
     }
 }

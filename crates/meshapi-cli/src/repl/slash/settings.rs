@@ -2,21 +2,21 @@
 //!
 //! A setting holds for this session whether or not it could be written down.
 
+use mesh_agent::OptimizeAt;
 use mesh_safety::PermissionMode;
 use serde_json::{Value, json};
 
 use super::{LiveControls, Outcome, SlashContext, models::doubts};
 use crate::{
-    cli::mode_name,
+    cli::{DIAL_MAX, dial, mode_name},
     config::{Config, ConfigError},
     exit::with_causes,
     ui::line::{Line, Style},
+    wiring::levers_of,
 };
 
 /// Levels of `reasoning_effort` that the gateway takes.
 const EFFORTS: [&str; 4] = ["high", "medium", "low", "none"];
-/// Highest value of the optimise dial. Seed section 7.
-const DIAL_MAX: f64 = 0.95;
 
 pub(super) fn mode(argument: &str, controls: &mut LiveControls<'_>) -> Outcome {
     if argument.is_empty() {
@@ -105,33 +105,52 @@ pub(super) fn fallback(argument: &str, controls: &mut LiveControls<'_>) -> Outco
 }
 
 pub(super) fn optimize(argument: &str, controls: &mut LiveControls<'_>) -> Outcome {
+    let model = controls.settings.get().model;
     if argument.is_empty() {
-        let dial = match controls.config.values().optimize {
-            0.0 => "off".to_owned(),
-            dial => dial.to_string(),
+        let dial = controls.settings.get().optimize;
+        let shown = if dial > 0.0 { dial.to_string() } else { "off".to_owned() };
+        let (levers, provider) = levers_of(dial, &model);
+        let runs = match levers.as_str() {
+            "" => "No lever runs: requests go out as they are.".to_owned(),
+            levers => format!("Levers: {levers}"),
         };
         return Outcome::note(&format!(
-            "optimize (beta): {dial}\n/optimize 0.3 sets the dial, 0 to {DIAL_MAX}\n/optimize off turns it off\n\
-             No lever runs in this release: requests go out as they are."
+            "optimize (beta): {shown}\n{runs}\n{model}: {provider}\n\
+             /optimize 0.3 sets the dial, 0 to {DIAL_MAX}; /optimize off turns it off; /savings shows what it saved"
         ));
     }
-    let dial = match argument {
-        off if off.eq_ignore_ascii_case("off") => 0.0,
-        number => match number.parse::<f64>() {
-            Ok(dial) if (0.0..=DIAL_MAX).contains(&dial) => dial + 0.0,
-            Ok(dial) if !dial.is_nan() => return Outcome::bad("Dial range is 0 to 0.95."),
-            _ => return Outcome::bad("Not a number: /optimize takes 0 to 0.95, or off"),
-        },
+    let dial = match dial(argument) {
+        Ok(dial) => dial,
+        Err(wrong) => return Outcome::bad(wrong),
     };
+    controls.settings.update(|settings| settings.optimize = dial);
+    controls.config.overrides_mut().optimize = None;
     let stored = store(controls.config, [("optimize", &json!(dial))]);
     if dial == 0.0 {
         return finished(stored, "optimize off");
     }
-    let mut outcome =
-        finished(stored, &format!("optimize (beta) set to {argument}; /optimize off turns it off"));
-    let plain = "The dial is kept, but no lever runs in this release: requests go out as they are.";
-    outcome.lines.push(Line::of(Style::Dim, plain));
+    let (levers, provider) = levers_of(dial, &model);
+    let mut outcome = finished(stored, &format!("optimize (beta) set to {argument}. Levers: {levers}"));
+    let about = match controls.settings.get().optimize_at {
+        OptimizeAt::Client => format!("{model}: {provider}. /optimize off turns it off"),
+        OptimizeAt::Gateway { .. } => {
+            "The gateway does the work: it is told the dial. /optimize off turns it off".to_owned()
+        }
+    };
+    outcome.lines.push(Line::of(Style::Dim, &about));
+    if !controls.savings.can_recall() && controls.settings.get().optimize_at == OptimizeAt::Client {
+        let later = "The model can read cut texts again (recall) from the next session on.";
+        outcome.lines.push(Line::of(Style::Dim, later));
+    }
     outcome
+}
+
+pub(super) fn savings(argument: &str, controls: &mut LiveControls<'_>) -> Outcome {
+    match argument {
+        "" => Outcome::of(controls.savings.lines()),
+        "audit" => Outcome::of(controls.savings.audit_lines()),
+        _ => Outcome::bad("usage: /savings or /savings audit"),
+    }
 }
 
 pub(super) fn hops(argument: &str, context: &mut SlashContext<'_>) -> Outcome {

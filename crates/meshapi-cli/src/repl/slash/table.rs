@@ -65,7 +65,7 @@ const fn row(name: &'static str, argument: &'static str, help: &'static str, run
 }
 
 /// All commands, in the order of `/help`.
-static COMMANDS: [Command; 18] = [
+static COMMANDS: [Command; 19] = [
     row("model", "[ID]", "show or set the model", Run::Live(models::model)).taking(Argument::Model),
     row(
         "models",
@@ -95,6 +95,8 @@ static COMMANDS: [Command; 18] = [
         .choosing(&["off"]),
     row("optimize", "[0..0.95|off]", "the savings dial (beta)", Run::Live(settings::optimize))
         .choosing(&["off"]),
+    row("savings", "[audit]", "what the dial saved, or every text that it cut", Run::Live(settings::savings))
+        .choosing(&["audit"]),
     row("hops", "[N|off]", "requests before a turn pauses", Run::Now(settings::hops)).choosing(&["off"]),
     row("file", "PATH", "put a text file into the conversation", Run::Later(files::file))
         .taking(Argument::Path),

@@ -91,7 +91,7 @@ async fn settings_hold_for_the_next_request_and_are_stored() {
         ("/rea High", "Reasoning effort set to high"),
         ("/fallback x/y, openai/gpt-4o x/y", "Falling back to x/y, then openai/gpt-4o"),
         ("/hops 5", "Requests before a turn pauses: 5"),
-        ("/optimize .2", "optimize (beta) set to .2; /optimize off turns it off"),
+        ("/optimize .2", "optimize (beta) set to .2. Levers: lossless clean-up, shortened results"),
         ("/mode yolo", "Mode set to bypass permissions on (bypass)"),
         ("/mode", "Current mode: bypass permissions on (bypass)"),
         ("/mode default", "Mode set to ask first (default)"),
@@ -102,7 +102,7 @@ async fn settings_hold_for_the_next_request_and_are_stored() {
     let settings = lab.wired.agent.settings().get();
     assert_eq!((settings.model.as_str(), settings.route.as_deref()), ("x/y", Some("fastest")));
     assert_eq!(settings.fallback_models, ["x/y", "openai/gpt-4o"]);
-    assert_eq!(settings.reasoning_effort.as_deref(), Some("high"));
+    assert_eq!((settings.reasoning_effort.as_deref(), settings.optimize), (Some("high"), 0.2));
     let stored = lab.stored();
     let want = json!(["x/y", "fastest", "high", ["x/y", "openai/gpt-4o"], 5, 0.2]);
     let keys = ["model", "route", "reasoning_effort", "fallback_models", "max_hops", "optimize"];
@@ -164,9 +164,9 @@ async fn lines_that_make_no_sense_are_answered_and_change_nothing() {
         ("/\u{1b}[2J", "! Unknown command: /␛[2J. Type /help"),
         ("/route Cheapest", "! Unknown route. Try: balanced, cheapest, fastest, default"),
         ("/mode a b", "! unknown mode: 'a b' (try default, accept-edits, auto, bypass)"),
-        ("/optimize nan", "! Not a number: /optimize takes 0 to 0.95, or off"),
-        ("/optimize 1_0", "! Not a number: /optimize takes 0 to 0.95, or off"),
-        ("/optimize \u{661}", "! Not a number: /optimize takes 0 to 0.95, or off"),
+        ("/optimize nan", "! Not a number: the dial takes 0 to 0.95, or off"),
+        ("/optimize 1_0", "! Not a number: the dial takes 0 to 0.95, or off"),
+        ("/optimize \u{661}", "! Not a number: the dial takes 0 to 0.95, or off"),
         ("/optimize -1", "! Dial range is 0 to 0.95."),
         ("/hops -1", "! /hops takes a whole number, or off"),
         ("/reasoning x", "! Unknown reasoning effort. Try: high, medium, low, none, off"),
@@ -180,6 +180,28 @@ async fn lines_that_make_no_sense_are_answered_and_change_nothing() {
         assert_eq!(lab.say(line).await, [want], "{line}");
     }
     assert_eq!(lab.stored(), before);
+}
+
+#[tokio::test]
+async fn the_dial_names_what_it_really_runs() {
+    let overrides = Overrides { optimize: Some(0.1), ..Overrides::default() };
+    let mut lab = Lab::new(None, overrides);
+    let mut shown = Vec::new();
+    for line in [
+        "/optimize",
+        "/optimize 0.3",
+        "/model openai/gpt-4o",
+        "/optimize 0.2",
+        "/optimize off",
+        "/optimize",
+        "/savings",
+        "/savings audit",
+        "/savings x",
+    ] {
+        shown.push(format!("> {line}"));
+        shown.extend(lab.say(line).await);
+    }
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 #[tokio::test]
@@ -247,6 +269,7 @@ async fn some_commands_run_while_a_turn_runs_and_others_wait() {
         mode: lab.wired.agent.mode().clone(),
         config: &mut lab.config,
         models: lab.models.clone(),
+        savings: lab.wired.savings.clone(),
     };
     controls.models.set(catalog());
     for (line, want) in [
