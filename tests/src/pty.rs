@@ -25,6 +25,8 @@ pub struct Terminal {
     screen: vt100::Parser,
     log: Vec<u8>,
     size: (u16, u16),
+    /// What it says when it is asked for its background; nothing if this is empty.
+    background: Vec<u8>,
 }
 
 impl Terminal {
@@ -73,7 +75,21 @@ impl Terminal {
             }
         });
         let screen = vt100::Parser::new(size.1, size.0, SCROLLBACK);
-        Terminal { master: pty.master, keys, child, bytes, screen, log: Vec::new(), size }
+        Terminal {
+            master: pty.master,
+            keys,
+            child,
+            bytes,
+            screen,
+            log: Vec::new(),
+            size,
+            background: Vec::new(),
+        }
+    }
+
+    /// From here on says this when it is asked for the colour of its background (OSC 11).
+    pub fn answers_background(&mut self, answer: &str) {
+        self.background = answer.as_bytes().to_vec();
     }
 
     /// Types these bytes.
@@ -154,6 +170,19 @@ impl Terminal {
                 "ended before {what}; the screen is\n{}",
                 self.screen()
             );
+        }
+    }
+
+    /// Waits until the picture is as it should be: colours, cursor.
+    ///
+    /// # Panics
+    /// Where it is not in a long time; the message holds the screen.
+    #[track_caller]
+    pub fn wait_for_picture(&mut self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self.picture()) {
+            self.pump(Duration::from_millis(50));
+            assert!(Instant::now() < deadline, "waited for {what}; the screen is\n{}", self.screen());
         }
     }
 
@@ -251,17 +280,31 @@ impl Terminal {
         self.log.extend_from_slice(bytes);
         let mut rest = bytes;
         const WHERE: &[u8] = b"\x1b[6n";
-        while let Some(at) = rest.windows(WHERE.len()).position(|window| window == WHERE) {
-            let (before, after) = rest.split_at(at + WHERE.len());
+        const BEHIND: &[u8] = b"\x1b]11;?\x1b\\";
+        while let Some((at, question)) = first_of(rest, &[WHERE, BEHIND]) {
+            let (before, after) = rest.split_at(at + question.len());
             self.screen.process(before);
-            let (row, column) = self.screen.screen().cursor_position();
-            let answer = format!("\x1b[{};{}R", row + 1, column + 1);
+            let answer = if question == WHERE {
+                let (row, column) = self.screen.screen().cursor_position();
+                format!("\x1b[{};{}R", row + 1, column + 1).into_bytes()
+            } else {
+                self.background.clone()
+            };
             // A program that has ended asks no more.
-            let _ = self.keys.write_all(answer.as_bytes()).and_then(|()| self.keys.flush());
+            let _ = self.keys.write_all(&answer).and_then(|()| self.keys.flush());
             rest = after;
         }
         self.screen.process(rest);
     }
+}
+
+/// The first of these that stands in the bytes, and where.
+fn first_of<'q>(bytes: &[u8], questions: &[&'q [u8]]) -> Option<(usize, &'q [u8])> {
+    let found = questions.iter().filter_map(|question| {
+        let at = bytes.windows(question.len()).position(|window| window == *question)?;
+        Some((at, *question))
+    });
+    found.min_by_key(|(at, _)| *at)
 }
 
 impl Drop for Terminal {

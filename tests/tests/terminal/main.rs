@@ -6,6 +6,7 @@ mod editing;
 mod limits;
 mod questions;
 mod session;
+mod theme;
 mod turns;
 
 use mesh_client::scripted::{Gate, Reply, Script};

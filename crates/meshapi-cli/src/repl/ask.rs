@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::ui::{line::Line, live::terminal, theme::Theme};
+use crate::ui::{
+    line::Line,
+    live::{Look, terminal},
+};
 
 /// For so long after a question appears a key was meant for what was there before.
 const TYPED_AHEAD: Duration = Duration::from_millis(150);
@@ -31,15 +34,15 @@ pub trait Ask {
 }
 
 /// Asks at the terminal, key by key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TerminalAsk {
-    theme: Theme,
+    look: Look,
 }
 
 impl TerminalAsk {
-    /// Shows its questions in this theme.
-    pub fn new(theme: Theme) -> TerminalAsk {
-        TerminalAsk { theme }
+    /// Its questions look so.
+    pub fn new(look: Look) -> TerminalAsk {
+        TerminalAsk { look }
     }
 
     /// Shows the prompt, reads with `read` in raw mode, and ends the line with what is said of the answer.
@@ -51,7 +54,7 @@ impl TerminalAsk {
     ) -> io::Result<Option<T>> {
         // Before the question shows: a key that is pasted at once must not be echoed.
         crossterm::terminal::enable_raw_mode()?;
-        let answer = terminal::write(&self.theme.paint(prompt)).and_then(|()| read());
+        let answer = terminal::write(&self.look.theme().paint(prompt)).and_then(|()| read());
         crossterm::terminal::disable_raw_mode()?;
         let answer = answer?;
         terminal::write(&format!("{}\n", answer.as_ref().map(said).unwrap_or_default()))?;
@@ -61,33 +64,34 @@ impl TerminalAsk {
 
 impl Ask for TerminalAsk {
     fn say(&mut self, lines: &[Line]) {
-        let text: String = lines.iter().map(|line| format!("{}\n", self.theme.paint(line))).collect();
+        let theme = self.look.theme();
+        let text: String = lines.iter().map(|line| format!("{}\n", theme.paint(line))).collect();
         // A terminal that is gone is noticed where it is read.
         let _ = terminal::write(&text);
     }
 
     fn secret(&mut self, prompt: &Line) -> io::Result<Option<String>> {
-        self.ask(prompt, read_secret, |_| String::new())
+        self.ask(prompt, || read_secret(&self.look), |_| String::new())
     }
 
     fn choice(&mut self, prompt: &Line, letters: &[char]) -> io::Result<Option<char>> {
-        self.ask(prompt, || read_choice(letters), char::to_string)
+        self.ask(prompt, || read_choice(&self.look, letters), char::to_string)
     }
 }
 
-fn read_secret() -> io::Result<Option<String>> {
+fn read_secret(look: &Look) -> io::Result<Option<String>> {
     let mut secret = Secret::default();
     loop {
-        if let Some(answer) = secret.take(event::read()?) {
+        if let Some(answer) = secret.take(look.read()?) {
             return Ok(answer);
         }
     }
 }
 
-fn read_choice(letters: &[char]) -> io::Result<Option<char>> {
+fn read_choice(look: &Look, letters: &[char]) -> io::Result<Option<char>> {
     let asked = Instant::now();
     loop {
-        let event = event::read()?;
+        let event = look.read()?;
         if asked.elapsed() < TYPED_AHEAD {
             continue;
         }

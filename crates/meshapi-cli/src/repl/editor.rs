@@ -21,10 +21,8 @@ use crate::{
     repl::{complete::Commands, history::PromptHistory},
     ui::{
         line::{Line, Style},
-        live::terminal,
-        text,
-        theme::Theme,
-        toolbar, wrap,
+        live::{Look, terminal},
+        text, toolbar, wrap,
     },
 };
 
@@ -40,20 +38,14 @@ pub enum Read {
 /// The editor of a session.
 pub struct Editor {
     line: Reedline,
-    theme: Theme,
+    look: Look,
     /// The line was empty when it was painted last.
     is_empty: Arc<AtomicBool>,
 }
 
 impl Editor {
     /// An editor whose history lies in `folder`, which completes `commands`, and whose last row shows mode and servers.
-    pub fn new(
-        folder: Folder,
-        commands: Commands,
-        theme: Theme,
-        mode: SharedMode,
-        servers: Servers,
-    ) -> Editor {
+    pub fn new(folder: Folder, commands: Commands, look: Look, mode: SharedMode, servers: Servers) -> Editor {
         let mut keys = default_emacs_keybindings();
         let newline = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
         keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, newline());
@@ -69,9 +61,13 @@ impl Editor {
         let is_empty = Arc::new(AtomicBool::new(true));
         let line = Reedline::create()
             .use_bracketed_paste(true)
-            .with_ansi_colors(theme.is_coloured())
-            .with_edit_mode(Box::new(Keys { emacs: Emacs::new(keys), mode: mode.clone() }))
-            .with_hinter(Box::new(Below { theme, mode, servers }))
+            .with_ansi_colors(look.theme().is_coloured())
+            .with_edit_mode(Box::new(Keys {
+                emacs: Emacs::new(keys),
+                mode: mode.clone(),
+                look: look.clone(),
+            }))
+            .with_hinter(Box::new(Below { look: look.clone(), mode, servers }))
             .with_highlighter(Box::new(Watch(Arc::clone(&is_empty))))
             .with_completer(Box::new(commands))
             .with_quick_completions(true)
@@ -80,7 +76,7 @@ impl Editor {
             Ok(history) => line.with_history(Box::new(history) as Box<dyn History>),
             Err(_) => line,
         };
-        Editor { line, theme, is_empty }
+        Editor { line, look, is_empty }
     }
 
     /// Waits for a line; `draft` stands there already.
@@ -91,8 +87,10 @@ impl Editor {
         if !draft.is_empty() {
             self.line.run_edit_commands(&[EditCommand::InsertString(draft.to_owned())]);
         }
+        self.look.ask();
+        let sign = Sign { look: self.look.clone() };
         loop {
-            match self.line.read_line(&Sign { theme: self.theme })? {
+            match self.line.read_line(&sign)? {
                 Signal::Success(text) => return Ok(Read::Text(text)),
                 Signal::CtrlD => return Ok(Read::Leave),
                 // reedline empties the line: only one on an empty line leaves.
@@ -111,11 +109,31 @@ const SIGN: &str = "› ";
 struct Keys {
     emacs: Emacs,
     mode: SharedMode,
+    look: Look,
 }
 
 impl EditMode for Keys {
     fn parse_event(&mut self, event: ReedlineRawEvent) -> ReedlineEvent {
-        let event = Event::from(event);
+        let before = self.look.theme();
+        let mut typed = self.look.typed(Event::from(event));
+        match (typed.pop(), typed.is_empty()) {
+            (Some(event), true) => self.meaning(event),
+            (Some(last), false) => {
+                typed.push(last);
+                ReedlineEvent::Multiple(typed.into_iter().map(|event| self.meaning(event)).collect())
+            }
+            (None, _) if self.look.theme() != before => ReedlineEvent::Repaint,
+            (None, _) => ReedlineEvent::None,
+        }
+    }
+
+    fn edit_mode(&self) -> PromptEditMode {
+        self.emacs.edit_mode()
+    }
+}
+
+impl Keys {
+    fn meaning(&mut self, event: Event) -> ReedlineEvent {
         if let Event::Key(KeyEvent { code, modifiers, .. }) = &event {
             match code {
                 KeyCode::BackTab => {
@@ -134,34 +152,31 @@ impl EditMode for Keys {
             Err(()) => ReedlineEvent::None,
         }
     }
-
-    fn edit_mode(&self) -> PromptEditMode {
-        self.emacs.edit_mode()
-    }
 }
 
 /// The rows below the line: the servers that run, and the mode. reedline paints a hint behind the buffer, so they follow it
 /// wherever it goes and vanish with it.
 struct Below {
-    theme: Theme,
+    look: Look,
     mode: SharedMode,
     servers: Servers,
 }
 
 impl Hinter for Below {
     fn handle(&mut self, _: &str, _: usize, _: &dyn History, _: bool, _: &str) -> String {
+        let theme = self.look.theme();
         let columns = terminal::size().columns;
         let mut rows = String::new();
         let servers: Vec<String> = self.servers.list().into_iter().map(|server| server.url).collect();
         if !servers.is_empty() {
             let text = format!("  serving {}", servers.join("  "));
             let row = Line::of(Style::Good, &text::clip_width(&text, columns));
-            rows.push_str(&format!("\n{}", self.theme.paint(&row)));
+            rows.push_str(&format!("\n{}", theme.paint(&row)));
         }
         // The last cell stays free: a full row would wrap.
         let row = wrap::rows(toolbar::row(self.mode.get(), columns), columns.saturating_sub(1).max(1));
         if let Some(row) = row.first() {
-            rows.push_str(&format!("\n{}", self.theme.paint(row)));
+            rows.push_str(&format!("\n{}", theme.paint(row)));
         }
         rows
     }
@@ -189,7 +204,7 @@ impl Highlighter for Watch {
 
 /// The sign before the line.
 struct Sign {
-    theme: Theme,
+    look: Look,
 }
 
 impl Prompt for Sign {
@@ -218,7 +233,7 @@ impl Prompt for Sign {
     }
 
     fn get_indicator_color(&self) -> Color {
-        let (red, green, blue) = self.theme.brand();
+        let (red, green, blue) = self.look.theme().brand();
         Color::Rgb(red, green, blue)
     }
 }

@@ -35,7 +35,7 @@ use crate::{
     },
     ui::{
         line::{Line, Style},
-        live::{Screen, terminal},
+        live::{Look, Screen, terminal},
         theme::Theme,
     },
     wiring::Wired,
@@ -44,7 +44,7 @@ use crate::{
 /// An interactive session.
 pub struct Session {
     core: Core,
-    theme: Theme,
+    look: Look,
     screen: Screen,
 }
 
@@ -60,10 +60,11 @@ impl Session {
         theme: Theme,
     ) -> Result<Session, Failure> {
         let interrupt = Interrupt::default();
-        let screen = Screen::new(theme, interrupt.clone());
+        let look = Look::new(theme, theme.asks_background(&env.terminal));
+        let screen = Screen::new(look.clone(), interrupt.clone());
         let asker = std::sync::Arc::new(screen.clone());
-        let core = Core::new(config, env, mode, interrupt, &mut TerminalAsk::new(theme), asker)?;
-        Ok(Session { core, theme, screen })
+        let core = Core::new(config, env, mode, interrupt, &mut TerminalAsk::new(look.clone()), asker)?;
+        Ok(Session { core, look, screen })
     }
 
     /// Runs the session to its end.
@@ -71,7 +72,7 @@ impl Session {
     /// # Errors
     /// The terminal is gone.
     pub fn run(mut self) -> Result<Exit, Failure> {
-        let mut person = TerminalAsk::new(self.theme);
+        let mut person = TerminalAsk::new(self.look.clone());
         let cwd = self.core.cwd.clone();
         let settings = self.core.wired.agent.settings().get();
         let columns = terminal::size().columns;
@@ -82,7 +83,7 @@ impl Session {
         let folder = self.core.config.folder().clone();
         let settings = self.core.wired.agent.settings().clone();
         let commands = Commands::new(&cwd, self.core.models.clone(), settings);
-        let mut editor = Editor::new(folder, commands, self.theme, mode, servers);
+        let mut editor = Editor::new(folder, commands, self.look.clone(), mode, servers);
         let mut queue: VecDeque<String> = VecDeque::new();
         let mut draft = String::new();
         loop {
@@ -160,6 +161,7 @@ impl Session {
             agent,
             content,
             screen: &self.screen,
+            look: &self.look,
             controls,
             servers,
             interrupt: &core.interrupt,
@@ -172,7 +174,8 @@ impl Session {
     }
 
     fn print(&self, lines: &[Line]) {
-        let text: String = lines.iter().map(|line| format!("{}\n", self.theme.paint(line))).collect();
+        let theme = self.look.theme();
+        let text: String = lines.iter().map(|line| format!("{}\n", theme.paint(line))).collect();
         // A terminal that is gone ends the loop at its next read.
         let _ = terminal::write(&text);
     }

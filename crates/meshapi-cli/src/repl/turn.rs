@@ -16,7 +16,7 @@ use crate::{
         approve::ScreenApprover,
         line::{Line, Style},
         live::{
-            Screen,
+            Look, Screen,
             keys::Keys,
             listener::ScreenListener,
             question::{Question, Reply},
@@ -44,6 +44,8 @@ pub struct TurnParts<'a> {
     pub content: Content,
     /// Where it shows.
     pub screen: &'a Screen,
+    /// How it looks.
+    pub look: &'a Look,
     /// What commands may change while it runs.
     pub controls: LiveControls<'a>,
     /// The servers that run.
@@ -71,7 +73,7 @@ pub struct TurnOutcome {
 /// # Errors
 /// The terminal does not obey.
 pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
-    let TurnParts { agent, content, screen, controls, servers, interrupt, queue, draft } = parts;
+    let TurnParts { agent, content, screen, look, controls, servers, interrupt, queue, draft } = parts;
     let raw = RawMode::enter()?;
     screen.begin(queue, draft);
     let line = agent.call_line().clone();
@@ -89,7 +91,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
         stopped_call: false,
     };
     let hands = Hands { listener: &mut listener, approver: &mut approver, interrupt };
-    let mut keys = Keys::read();
+    let mut keys = Keys::read(look.clone());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0_u32;

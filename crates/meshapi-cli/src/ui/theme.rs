@@ -68,6 +68,24 @@ impl Theme {
         Theme { background: background(env), depth }
     }
 
+    /// The same on another background.
+    #[must_use]
+    pub fn with_background(self, background: Background) -> Theme {
+        Theme { background, ..self }
+    }
+
+    /// Whether a terminal should be asked what is behind its text: there are colours, and no variable says it. The Linux console
+    /// and Emacs' terminals do not know the question.
+    pub fn asks_background(self, env: &TerminalEnv) -> bool {
+        let is_said =
+            named_background(env).is_some() || env.colorfgbg.as_deref().is_some_and(|v| !v.is_empty());
+        let term = env.term.as_deref().unwrap_or_default();
+        self.is_coloured()
+            && !is_said
+            && !term.is_empty()
+            && !["linux", "eterm", "cons"].iter().any(|t| term.starts_with(t))
+    }
+
     /// What is behind the text.
     pub fn background(self) -> Background {
         self.background
@@ -176,10 +194,8 @@ fn cube_index(Rgb(red, green, blue): Rgb) -> u8 {
 
 /// `MESHAPI_THEME`, else `COLORFGBG`, else dark. Seed section 2.
 fn background(env: &TerminalEnv) -> Background {
-    match env.meshapi_theme.as_deref().map(|v| v.trim().to_lowercase()).as_deref() {
-        Some("light") => return Background::Light,
-        Some("dark") => return Background::Dark,
-        _ => {}
+    if let Some(background) = named_background(env) {
+        return background;
     }
     let parts: Vec<&str> = env.colorfgbg.as_deref().unwrap_or_default().split(';').collect();
     match parts.as_slice() {
@@ -189,6 +205,39 @@ fn background(env: &TerminalEnv) -> Background {
         },
         _ => Background::Dark,
     }
+}
+
+/// What `MESHAPI_THEME` says.
+fn named_background(env: &TerminalEnv) -> Option<Background> {
+    match env.meshapi_theme.as_deref().map(|v| v.trim().to_lowercase()).as_deref() {
+        Some("light") => Some(Background::Light),
+        Some("dark") => Some(Background::Dark),
+        _ => None,
+    }
+}
+
+/// The background of a terminal that answers OSC 11 with this colour: `rgb:R/G/B` or `rgba:R/G/B/A` of one to four hexadecimal
+/// digits each, or `#RRGGBB` with as many digits for each. X11's colour names are not known.
+pub fn background_from_osc11(colour: &str) -> Option<Background> {
+    let channel = |digits: &str| {
+        let is_hex = (1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let value = is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()?;
+        Some(f64::from(value) / f64::from((1_u32 << (4 * digits.len())) - 1))
+    };
+    let parts: Vec<&str> = match colour.strip_prefix('#') {
+        Some(digits) if digits.is_ascii() && !digits.is_empty() && digits.len() % 3 == 0 => {
+            let (red, rest) = digits.split_at(digits.len() / 3);
+            let (green, blue) = rest.split_at(digits.len() / 3);
+            vec![red, green, blue]
+        }
+        Some(_) => return None,
+        None => colour.strip_prefix("rgb:").or(colour.strip_prefix("rgba:"))?.split('/').collect(),
+    };
+    let channels: Option<Vec<f64>> = parts.into_iter().map(channel).collect();
+    let [red, green, blue] = channels?.get(..3)?.try_into().ok()?;
+    // Luma of ITU-R BT.601, which is how light a colour seems.
+    let luma = 0.299 * red + 0.587 * green + 0.114 * blue;
+    Some(if luma > 0.5 { Background::Light } else { Background::Dark })
 }
 
 #[cfg(test)]
@@ -220,6 +269,56 @@ mod tests {
         ] {
             assert_eq!(background(&env(theme, fgbg)), want, "{theme:?} {fgbg:?}");
         }
+    }
+
+    #[test]
+    fn a_colour_is_dark_or_light() {
+        for (colour, want) in [
+            ("rgb:ffff/ffff/ffff", Some(Background::Light)),
+            ("rgb:0000/0000/0000", Some(Background::Dark)),
+            ("rgb:fdfd/f6f6/e3e3", Some(Background::Light)),
+            ("rgb:0000/2b2b/3636", Some(Background::Dark)),
+            ("rgb:00/00/ff", Some(Background::Dark)),
+            ("rgb:0/f/0", Some(Background::Light)),
+            ("rgba:ffff/ffff/ffff/0000", Some(Background::Light)),
+            ("rgb:FFF/FFF/FFF", Some(Background::Light)),
+            ("#ffffff", Some(Background::Light)),
+            ("#1e1e1e", Some(Background::Dark)),
+            ("#ffffffffffff", Some(Background::Light)),
+            ("#ffff", None),
+            ("#", None),
+            ("#日", None),
+            ("rgb:", None),
+            ("rgb:ff/ff", None),
+            ("rgb:+f/ff/ff", None),
+            ("rgb:fffff/ffff/ffff", None),
+            ("rgb:zz/ff/ff", None),
+            ("white", None),
+            ("", None),
+        ] {
+            assert_eq!(background_from_osc11(colour), want, "{colour}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_asked_where_nothing_says_it() {
+        let theme = Theme::new(Background::Dark, Depth::Indexed);
+        let with = |set: fn(&mut TerminalEnv)| {
+            let mut env = TerminalEnv { term: Some("xterm-256color".into()), ..TerminalEnv::default() };
+            set(&mut env);
+            theme.asks_background(&env)
+        };
+        assert!(with(|_| ()));
+        assert!(with(|e| e.meshapi_theme = Some("sepia".into())));
+        assert!(with(|e| e.colorfgbg = Some(String::new())));
+        assert!(!with(|e| e.meshapi_theme = Some("light".into())));
+        assert!(!with(|e| e.colorfgbg = Some("15;0".into())));
+        assert!(!with(|e| e.term = None));
+        assert!(!with(|e| e.term = Some("linux".into())));
+        assert!(
+            !Theme::PLAIN
+                .asks_background(&TerminalEnv { term: Some("xterm".into()), ..TerminalEnv::default() })
+        );
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::{
 use crossterm::event::{self, Event};
 use tokio::sync::mpsc;
 
+use super::Look;
+
 /// How long the thread waits for a key before it looks whether it should end: what the prompt waits at most after a turn.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -25,8 +27,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Begins to read.
-    pub fn read() -> Keys {
+    /// Begins to read what is typed; the terminal's own answers go to the look.
+    pub fn read(look: Look) -> Keys {
         // A person cannot type faster than we take; a paste comes as one event.
         let (sender, receiver) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
@@ -38,9 +40,15 @@ impl Keys {
                     Ok(true) => event::read(),
                     Err(error) => Err(error),
                 };
-                let is_end = event.is_err();
-                if sender.send(event).is_err() || is_end {
-                    return;
+                let typed = match event {
+                    Ok(event) => look.typed(event).into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error)],
+                };
+                for event in typed {
+                    let is_end = event.is_err();
+                    if sender.send(event).is_err() || is_end {
+                        return;
+                    }
                 }
             }
         });

@@ -7,14 +7,17 @@
 //! - [`state`]: everything the region shows, and when it is drawn (pure)
 //! - [`screen`]: the state behind a lock, shared by the listener, the approver and the keys
 //! - [`listener`]: events of a turn to lines
+//! - [`look`]: the theme, and the terminal's answer about its background
 //! - [`keys`]: keys of the terminal to actions; [`terminal`]: raw mode and its end
 pub mod input;
 pub mod keys;
 pub mod listener;
+pub mod look;
 pub mod question;
 pub mod region;
 pub mod screen;
 pub mod state;
 pub mod terminal;
 
+pub use look::Look;
 pub use screen::Screen;

@@ -10,16 +10,18 @@ use mesh_agent::Interrupt;
 use tokio::sync::oneshot;
 
 use super::{
+    Look,
     question::{Question, Reply},
     state::State,
     terminal,
 };
-use crate::ui::{line::Line, theme::Theme};
+use crate::ui::line::Line;
 
 /// The screen of a session: shared by the listener, the approver, the asker and the keys. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Screen {
     shared: Arc<Mutex<Shared>>,
+    look: Look,
     interrupt: Interrupt,
 }
 
@@ -32,10 +34,11 @@ struct Shared {
 }
 
 impl Screen {
-    /// A screen in this theme. When the terminal is gone, the interrupt is raised.
-    pub fn new(theme: Theme, interrupt: Interrupt) -> Screen {
-        let state = State::new(theme, terminal::size(), Instant::now());
-        Screen { shared: Arc::new(Mutex::new(Shared { state, answer: None, is_gone: false })), interrupt }
+    /// A screen that looks so. When the terminal is gone, the interrupt is raised.
+    pub fn new(look: Look, interrupt: Interrupt) -> Screen {
+        let state = State::new(look.theme(), terminal::size(), Instant::now());
+        let shared = Arc::new(Mutex::new(Shared { state, answer: None, is_gone: false }));
+        Screen { shared, look, interrupt }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -89,6 +92,7 @@ impl Screen {
     pub fn begin(&self, queue: VecDeque<String>, draft: String) {
         let mut shared = self.lock();
         shared.state.begin(queue, draft, Instant::now());
+        shared.state.set_theme(self.look.theme());
         shared.state.resize(terminal::size());
         shared.state.regain();
     }

@@ -120,6 +120,11 @@ impl State {
         self.set_phase(Phase::Waiting, now);
     }
 
+    /// What is drawn from here on looks so.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.theme = theme;
+    }
+
     /// The terminal's size.
     pub fn size(&self) -> Size {
         self.region.size()
