@@ -70,10 +70,9 @@ impl Edit {
     pub(crate) fn current(&self, original: usize) -> usize {
         let mut at = 0;
         for piece in &self.pieces {
-            if let Piece::Keep(from, to) = piece
-                && original <= *to
-            {
-                return at + original.saturating_sub(*from);
+            match piece {
+                Piece::Keep(from, to) if original <= *to => return at + original.saturating_sub(*from),
+                _ => {}
             }
             at += piece.len();
         }

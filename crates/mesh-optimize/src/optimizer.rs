@@ -118,7 +118,7 @@ impl Optimizer {
         prices: Option<&Prices>,
         session: &mut SessionState,
     ) -> Receipt {
-        receipt::settle(plan, usage, prices, &mut session.saved.sum)
+        receipt::settle(plan, usage, prices, &mut session.saved.tally)
     }
 
     pub(crate) fn prepare_read<'a>(

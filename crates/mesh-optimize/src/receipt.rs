@@ -62,6 +62,9 @@ pub struct Prices {
     pub cache_write: Option<f64>,
 }
 
+/// Estimated tokens from which on a session's own weight of a token counts. A few results: less would be chance.
+const CALIBRATED: f64 = 1000.0;
+
 /// Where the figures of a receipt come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,6 +90,16 @@ pub struct Sum {
     pub saved_vs_native_units: f64,
     /// Requests without a known price: they are in none of the sums.
     pub unpriced: u64,
+}
+
+/// What is kept of a session's receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tally {
+    pub(crate) sum: Sum,
+    /// Tokens that were new in a request and nothing else, as the provider counted them and as they were estimated: what a text of
+    /// this session weighs, without the system text and the tools, which weigh otherwise.
+    counted: f64,
+    estimated: f64,
 }
 
 /// What a request cost and saved.
@@ -132,20 +145,25 @@ struct Billed {
     split: Split,
     output: f64,
     basis: Basis,
-    /// Provider's tokens per estimated token.
-    ratio: f64,
 }
 
-/// Writes the receipt of a request that was prepared by `plan`, and adds it to `sum`.
-pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>, sum: &mut Sum) -> Receipt {
+/// Writes the receipt of a request that was prepared by `plan`, and adds it to `tally`.
+pub(crate) fn settle(
+    plan: &Plan,
+    usage: Option<&Usage>,
+    prices: Option<&Prices>,
+    tally: &mut Tally,
+) -> Receipt {
     let provider = plan.provider.unwrap_or(Provider::NONE);
     let billed = billed(plan, usage);
-    let tokens_cut = plan.tokens_cut * billed.ratio;
+    let ratio = ratio(plan, &billed, tally);
+    let tokens_cut = plan.tokens_cut * ratio;
     // A prefix that was lost without a cause of ours would have been lost without us too.
-    let lost =
-        usage.is_some() && billed.split.read == 0.0 && plan.sent.read > 0.0 && plan.tokens_rewritten == 0.0;
-    let native = native(plan, &billed, tokens_cut, lost, &provider);
+    let lost = billed.basis == Basis::Usage && billed.split.read == 0.0 && plan.sent.read > 0.0;
+    let lost = lost && plan.tokens_rewritten == 0.0;
+    let native = native(plan, &billed, tokens_cut, ratio, lost, &provider);
     let uncached = Split { plain: billed.split.total() + tokens_cut, ..Split::default() };
+    let paid = billed.split.units(&provider);
     let mut receipt = Receipt {
         model: plan.model.clone(),
         dial: plan.dial,
@@ -153,17 +171,18 @@ pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>
         billed_usd: None,
         saved_vs_native_usd: None,
         saved_vs_uncached_usd: None,
-        billed_units: billed.split.units(&provider),
-        saved_vs_native_units: native.units(&provider) - billed.split.units(&provider),
-        saved_vs_uncached_units: uncached.units(&provider) - billed.split.units(&provider),
+        billed_units: paid,
+        saved_vs_native_units: native.units(&provider) - paid,
+        saved_vs_uncached_units: uncached.units(&provider) - paid,
         tokens_cut: round(tokens_cut),
-        tokens_rewritten: round(plan.tokens_rewritten * billed.ratio),
+        tokens_rewritten: round(plan.tokens_rewritten * ratio),
         input: round(billed.split.total()),
         cache_read: round(billed.split.read),
         cache_write: round(billed.split.write),
         miss: plan.miss.or(lost.then_some(Miss::Unexplained)),
-        sum: *sum,
+        sum: tally.sum,
     };
+    let sum = &mut tally.sum;
     sum.requests += 1;
     sum.saved_vs_native_units += receipt.saved_vs_native_units;
     match prices {
@@ -172,8 +191,9 @@ pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>
             let paid = cost(&billed.split) + billed.output * prices.output;
             let (native, uncached) =
                 (cost(&native) - cost(&billed.split), cost(&uncached) - cost(&billed.split));
-            (receipt.billed_usd, receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) =
-                (Some(paid), Some(native), Some(uncached));
+            receipt.billed_usd = Some(paid);
+            receipt.saved_vs_native_usd = Some(native);
+            receipt.saved_vs_uncached_usd = Some(uncached);
             sum.billed_usd += paid;
             sum.saved_vs_native_usd += native;
             sum.saved_vs_uncached_usd += uncached;
@@ -186,25 +206,51 @@ pub(crate) fn settle(plan: &Plan, usage: Option<&Usage>, prices: Option<&Prices>
 
 fn billed(plan: &Plan, usage: Option<&Usage>) -> Billed {
     let Some(usage) = usage.filter(|usage| usage.input > 0) else {
-        return Billed { split: plan.sent, output: 0.0, basis: Basis::Estimate, ratio: 1.0 };
+        return Billed { split: plan.sent, output: 0.0, basis: Basis::Estimate };
     };
     let input = usage.input as f64;
     let read = (usage.cache_read as f64).min(input);
     let write = (usage.cache_write as f64).min(input - read);
-    let ratio = if plan.sent.total() > 0.0 { input / plan.sent.total() } else { 1.0 };
     let split = Split { read, write, plain: input - read - write };
-    Billed { split, output: usage.output as f64, basis: Basis::Usage, ratio }
+    Billed { split, output: usage.output as f64, basis: Basis::Usage }
 }
 
-/// What the client's own request would have been divided into: the billed tokens and the cut ones, less what its cache holds.
-fn native(plan: &Plan, billed: &Billed, tokens_cut: f64, lost: bool, provider: &Provider) -> Split {
+/// The provider's tokens for one estimated token of what is cut.
+fn ratio(plan: &Plan, billed: &Billed, tally: &mut Tally) -> f64 {
+    if billed.basis == Basis::Estimate || plan.sent.total() <= 0.0 {
+        return 1.0;
+    }
+    // Only the new messages of a warm request: nothing of its prefix, nothing written again.
+    if billed.split.read > 0.0 && plan.sent.read > 0.0 && plan.tokens_rewritten == 0.0 {
+        tally.counted += billed.split.total() - billed.split.read;
+        tally.estimated += plan.sent.total() - plan.sent.read;
+    }
+    match tally.estimated >= CALIBRATED {
+        true => (tally.counted / tally.estimated).clamp(0.2, 5.0),
+        false => billed.split.total() / plan.sent.total(),
+    }
+}
+
+/// What the client's own request would have been divided into. Only the difference between the two requests is estimated: the cut
+/// tokens, and what was written again for a cut; all else is what was billed.
+fn native(
+    plan: &Plan,
+    billed: &Billed,
+    tokens_cut: f64,
+    ratio: f64,
+    lost: bool,
+    provider: &Provider,
+) -> Split {
     let total = billed.split.total() + tokens_cut;
-    let plain = (plan.native.plain * billed.ratio).min(total);
-    let fresh = if lost { total - plain } else { (plan.native.write * billed.ratio).min(total - plain) };
+    let unread = (billed.split.total() - billed.split.read)
+        + (plan.native.write + plan.native.plain - plan.sent.write - plan.sent.plain) * ratio;
+    let read = if lost || plan.native.read == 0.0 { 0.0 } else { (total - unread).clamp(0.0, total) };
     match provider.cache {
         Cache::None => Split { plain: total, ..Split::default() },
-        _ if plan.native.read == 0.0 => Split { write: total - plain, plain, read: 0.0 },
-        _ => Split { read: total - plain - fresh, write: fresh, plain },
+        _ => {
+            let plain = (plan.native.plain * ratio).min(total - read);
+            Split { read, write: total - read - plain, plain }
+        }
     }
 }
 
@@ -258,7 +304,7 @@ mod tests {
     fn a_cut_is_paid_before_it_earns() {
         let split = |read, write| Split { read, write, plain: 0.0 };
         let prices = Prices { input: 1e-6, output: 5e-6, cache_read: None, cache_write: None };
-        let mut sum = Sum::default();
+        let mut sum = Tally::default();
         // 2,000 tokens go from the middle: 3,000 behind them are written again.
         let cut = plan(split(5000.0, 3000.0), split(9500.0, 500.0), 2000.0, 2500.0);
         let usage = Usage { input: 8000, cache_read: 5000, cache_write: 3000, output: 100 };
@@ -276,7 +322,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_claimed() {
         let split = Split { read: 0.0, write: 1000.0, plain: 0.0 };
-        let receipt = settle(&plan(split, split, 0.0, 0.0), None, None, &mut Sum::default());
+        let receipt = settle(&plan(split, split, 0.0, 0.0), None, None, &mut Tally::default());
         assert_eq!(
             (receipt.basis, receipt.billed_usd, receipt.saved_vs_native_usd),
             (Basis::Estimate, None, None)
@@ -288,7 +334,7 @@ mod tests {
             0.0,
         );
         let usage = Usage { input: 1000, cache_read: 0, cache_write: 1000, output: 1 };
-        let lost = settle(&warm, Some(&usage), None, &mut Sum::default());
+        let lost = settle(&warm, Some(&usage), None, &mut Tally::default());
         assert_eq!(lost.miss, Some(Miss::Unexplained));
         assert_eq!(lost.saved_vs_native_units, 0.0, "it would have been lost without us too");
     }

@@ -9,10 +9,10 @@ use crate::body::{Body, Form, Message, Part, Role, Text};
 use crate::edit::{Edit, Hole};
 use crate::json::{Decoded, decode};
 use crate::kind::{Call, ResultKind};
-use crate::levers::arguments;
 use crate::levers::clean::{Row, equal_lines, punch, rows, terminal};
 use crate::levers::repeat::Run;
 use crate::levers::shorten::names;
+use crate::levers::{NAMED, arguments, has_note};
 
 /// String arguments shorter than this are not looked at for repeated lines: a run has 208 bytes at least.
 const ARGUMENT_BYTES: usize = 208;
@@ -49,6 +49,7 @@ impl SessionState {
             let fact = self.fact(number, index, text, &original);
             let id = self.memory.texts.len();
             let (holes, shown) = match text.part {
+                _ if fact.lossy => (Vec::new(), Vec::new()),
                 Part::Words => (Vec::new(), Vec::new()),
                 Part::Call(_) => self.birth_arguments(&original),
                 Part::Result(_) => self.birth_result(&original, fact.kind),
@@ -91,8 +92,12 @@ impl SessionState {
     }
 
     fn fact(&mut self, message: usize, index: usize, text: &Text, original: &Decoded<'_>) -> Fact {
-        let mut fact =
-            Fact { len: original.text.len(), now: original.text.len(), ..Fact::opaque(message, index, text) };
+        let mut fact = Fact {
+            len: original.text.len(),
+            now: original.text.len(),
+            lossy: has_note(&original.text),
+            ..Fact::opaque(message, index, text)
+        };
         match text.part {
             Part::Call(id) => {
                 let call = Call::of(text.name.as_deref().unwrap_or(""), &original.text);
@@ -123,7 +128,7 @@ impl SessionState {
         let fact = &mut self.memory.texts[id];
         fact.rendered = Some(frozen.edit.render(bytes, original, text.form).into());
         fact.now = frozen.edit.len();
-        fact.lossy = frozen.lossy;
+        fact.lossy |= frozen.lossy;
     }
 
     /// The clean-up of a result and the lines it shows afterwards.
@@ -186,7 +191,7 @@ impl SessionState {
             Part::Words => "",
         };
         let what = if matches!(fact.part, Part::Call(_)) { "arguments" } else { "result" };
-        format!("[{count} lines as in {what} {name} above ({hint}), from its line {}]", run.line)
+        format!("[{count}{NAMED}{what} {name} above ({hint}), from its line {}]", run.line)
     }
 }
 

@@ -8,6 +8,7 @@ use super::memory::{BYTES_PER_TOKEN, Fact};
 use super::state::{Frozen, SessionState};
 use crate::body::{Body, Part, Role};
 use crate::edit::{Edit, Hole};
+use crate::levers::CUT;
 use crate::levers::clean::rows;
 use crate::levers::{arguments, shorten};
 
@@ -111,7 +112,7 @@ impl SessionState {
         };
         let now = edit.text(&original.text);
         let name = self.memory.name(fact);
-        let note = |bytes: usize| format!("[... {bytes} bytes cut{} ...]", (terms.recall)(&name));
+        let note = |bytes: usize| format!("[... {bytes}{CUT}{} ...]", (terms.recall)(&name));
         let holes: Vec<Hole> = match fact.part {
             Part::Call(_) => arguments::shorten(&now, note),
             _ => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::Memory;
 use crate::edit::Edit;
 use crate::ledger::Native;
-use crate::receipt::Sum;
+use crate::receipt::{Sum, Tally};
 
 /// The version of the saved form; another one is not read.
 const VERSION: u32 = 1;
@@ -51,7 +51,7 @@ pub(crate) struct Saved {
     pub(crate) paid: f64,
     pub(crate) gained: f64,
     /// What the settled requests cost and saved.
-    pub(crate) sum: Sum,
+    pub(crate) tally: Tally,
     /// When the last request was made, in seconds of the caller's clock.
     pub(crate) last: Option<f64>,
     /// Hash of what stands in front of the messages: model, tools, system, thinking.
@@ -93,7 +93,7 @@ impl SessionState {
 
     /// Returns the sums over the session's settled requests.
     pub fn sum(&self) -> Sum {
-        self.saved.sum
+        self.saved.tally.sum
     }
 
     /// Returns how many bytes the memory of this state takes at least, for a caller that bounds many of them.
