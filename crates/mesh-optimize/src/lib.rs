@@ -1,34 +1,32 @@
-//! What an LLM request may cost less for: the dial, the size of a conversation in tokens, and the class of its task.
+//! Cuts what an LLM agent's user is billed, and says honestly by how much.
+//!
+//! [`Optimizer::prepare`] takes a request body and gives back one that costs less, with a [`Plan`] that says what was done;
+//! [`Optimizer::settle`] takes what the provider reported and writes the [`Receipt`]. A [`SessionState`] goes from request to request.
 //!
 //! Everything here is a function from values to values. This crate never opens a file or a socket and never reads a clock, an
-//! environment variable or a source of randomness; the same request always gives the same answer.
+//! environment variable or a source of randomness; the same requests always give the same bytes.
 //!
 //! ```
-//! use mesh_optimize::{Dial, Dialect, TaskClass, estimate_conversation};
-//! use serde_json::json;
+//! use mesh_optimize::{Config, Optimizer, SessionState};
 //!
-//! let request = json!({
-//!     "model": "example/model",
-//!     "mesh_optimize": 0.3,
-//!     "messages": [{"role": "user", "content": "what does this file do?"}],
-//! });
-//! let messages = request["messages"].as_array().unwrap();
+//! let optimizer = Optimizer::new(Config { dial: "0.3".parse()?, ..Config::default() });
+//! let mut session = SessionState::default();
+//! let body = br#"{"model": "claude-x", "messages": [{"role": "user", "content": "hello"}]}"#;
 //!
-//! let dial = Dial::from_json(&request["mesh_optimize"]);
-//! assert_eq!(dial, "0.3".parse()?);
-//!
-//! let size = estimate_conversation(messages, Dialect::Utf16);
-//! assert_eq!(size.to_string(), "about 10 tokens (utf16/4)");
-//!
-//! assert_eq!(TaskClass::of_request(&request, Dialect::Utf16), TaskClass::Routine);
+//! let prepared = optimizer.prepare(body, &mut session);
+//! assert_eq!(*prepared.body(), *body, "too short for any cache: nothing is done");
+//! let receipt = optimizer.settle(&prepared.plan, None, None, &mut session);
+//! assert_eq!(receipt.billed_usd, None, "no price, no figure");
 //! # Ok::<(), mesh_optimize::DialError>(())
 //! ```
 //!
-//! - `dial`: how hard the optimiser may work; 0 is the opt-out
-//! - `estimate`: tokens of a text, a message, a conversation, with the name of the method
-//! - `classify`: routine, standard, complex or agentic
-//! - `dialect`: the two published ways of counting, and the JSON text that each of them counts
-//! - [`mod@reference`]: the published optimisers, lever by lever
+//! - `optimizer`, `filter`: the front doors, for one session and for many
+//! - `json`, `body`, `edit`: a body seen where it lies, and what stands instead of a piece of it
+//! - `levers`: what may go from a text; `tier`: which lever a dial switches on
+//! - `session`: a history followed request by request: what is cut, when it pays, where the breakpoints stand
+//! - `provider`: cache rules as data; `ledger`: what the client would have paid; `plan`, `receipt`: what was done, what it saved
+//! - `dial`, `estimate`, `classify`, `dialect`: small parts that both profiles share
+//! - [`reference`]: the levers of the published packages, exactly
 mod body;
 mod classify;
 mod dial;
