@@ -50,8 +50,8 @@ pub struct Gateway {
     pub prices: Option<Arc<dyn Prices>>,
 }
 
-/// How often a live screen is drawn at most: 30 times a second.
-const REDRAW: Duration = Duration::from_millis(33);
+/// Steps in which a live screen shows a reply that runs faster than anyone reads: 20 a second.
+const STEP: Duration = Duration::from_millis(50);
 
 impl Gateway {
     /// The gateway of the settings, with the retries that the program makes. A headless reader gets every piece at once.
@@ -59,7 +59,7 @@ impl Gateway {
         // A daemon that a command leaves behind becomes our child, so that it ends with its call.
         mesh_agent::adopt_orphans();
         let client = MeshClient::builder(config.base_url().clone(), key.clone());
-        let client = if headless { client } else { client.gather(REDRAW) }.build();
+        let client = if headless { client } else { client.gather(STEP) }.build();
         Gateway {
             model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
             prices: Some(Arc::new(GatewayPrices::new(client.clone()))),

@@ -2,13 +2,15 @@
 
 use std::{
     collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
     time::{Duration, Instant},
 };
 
 use crossterm::event::{Event as Key, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use mesh_agent::{Agent, AgentError, Hands, Interrupt, TurnReport, builtin::Servers};
 use mesh_client::wire::Content;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Sleep;
 
 use crate::{
     repl::slash::{self, LiveControls},
@@ -27,8 +29,11 @@ use crate::{
     },
 };
 
-/// How often the screen is looked at: 30 times a second.
+/// How soon the screen is looked at while something waits to be drawn: 30 times a second.
 const TICK: Duration = Duration::from_millis(33);
+
+/// How soon otherwise: the tenths of a second that are shown.
+const BEAT: Duration = Duration::from_millis(100);
 
 /// For so long after a question appears a key may be meant for what was there before,
 const TYPED_AHEAD: Duration = Duration::from_millis(300);
@@ -92,8 +97,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
     };
     let hands = Hands { listener: &mut listener, approver: &mut approver, interrupt };
     let mut keys = Keys::read(look.clone());
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clock = Clock::new();
     let mut ticks = 0_u32;
     let report = {
         let mut turn = std::pin::pin!(agent.run_turn(content, hands));
@@ -106,7 +110,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
                     // The terminal is gone: nobody sees what the turn would still do.
                     Err(_) => interrupt.raise(),
                 },
-                _ = tick.tick() => {
+                () = clock.tick(screen) => {
                     if terminal::take_regained() {
                         screen.with(|state| state.regain());
                     }
@@ -114,7 +118,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
                         driver.suspend();
                     }
                     ticks = ticks.wrapping_add(1);
-                    let urls = (ticks % 16 == 1).then(|| servers.list().into_iter().map(|s| s.url).collect());
+                    let urls = (ticks % 8 == 1).then(|| servers.list().into_iter().map(|s| s.url).collect());
                     screen.with(|state| {
                         state.set_mode(mode.get());
                         state.set_note(line.note());
@@ -135,6 +139,36 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
     let (queue, draft) = screen.end();
     driver.raw.take();
     Ok(TurnOutcome { report, queue, draft })
+}
+
+/// Says when the screen is to be looked at.
+struct Clock {
+    looked: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Clock {
+    /// The first look is at once.
+    fn new() -> Clock {
+        Clock { looked: Instant::now(), timer: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    }
+
+    /// Waits for the next look. Whatever wakes the turn may leave something to draw, so each poll asks anew how soon it is.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    async fn tick(&mut self, screen: &Screen) {
+        poll_fn(|cx| {
+            let due = (self.looked + if screen.is_dirty() { TICK } else { BEAT }).into();
+            if due < self.timer.deadline() {
+                self.timer.as_mut().reset(due);
+            }
+            self.timer.as_mut().poll(cx)
+        })
+        .await;
+        self.looked = Instant::now();
+        self.timer.as_mut().reset((self.looked + BEAT).into());
+    }
 }
 
 /// Turns keys into what they mean in a turn.

@@ -15,13 +15,15 @@ use tokio::sync::mpsc;
 
 use super::Look;
 
-/// How long the thread waits for a key before it looks whether it should end: what the prompt waits at most after a turn.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the thread waits for a key before it looks by itself whether it should end. Where a signal can wake it this is
+/// for the case that the signal is lost; elsewhere the prompt waits so long at most after a turn.
+const LOOK_EVERY: Duration = Duration::from_millis(if cfg!(unix) { 250 } else { 20 });
 
 /// Reads the terminal until it is dropped. Nobody else may read it meanwhile.
 #[derive(Debug)]
 pub struct Keys {
     receiver: mpsc::UnboundedReceiver<io::Result<Event>>,
+    look: Look,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,6 +35,7 @@ impl Keys {
         let (sender, receiver) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let seen = look.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let event = match event::poll(LOOK_EVERY) {
@@ -41,7 +44,7 @@ impl Keys {
                     Err(error) => Err(error),
                 };
                 let typed = match event {
-                    Ok(event) => look.typed(event).into_iter().map(Ok).collect(),
+                    Ok(event) => seen.typed(event).into_iter().map(Ok).collect(),
                     Err(error) => vec![Err(error)],
                 };
                 for event in typed {
@@ -52,7 +55,7 @@ impl Keys {
                 }
             }
         });
-        Keys { receiver, stop, thread: Some(thread) }
+        Keys { receiver, look, stop, thread: Some(thread) }
     }
 
     /// The next key; an error when the terminal is gone, and then nothing.
@@ -70,13 +73,22 @@ impl Keys {
         while let Ok(Ok(event)) = self.receiver.try_recv() {
             rest.push(event);
         }
+        // What the thread left, its wake-up call among it, is nobody else's to read.
+        while let Ok(true) = event::poll(Duration::ZERO) {
+            match event::read() {
+                Ok(event) => rest.extend(self.look.typed(event)),
+                Err(_) => break,
+            }
+        }
         rest
     }
 
     fn join(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It ends by itself; a panic in it has nothing for us.
+            // A change of size is an event like a key, and wakes it.
+            crate::sys::redraw();
+            // A panic in it has nothing for us.
             let _ = thread.join();
         }
     }

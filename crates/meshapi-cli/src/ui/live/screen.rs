@@ -83,6 +83,11 @@ impl Screen {
         }
     }
 
+    /// Something waits to be drawn.
+    pub fn is_dirty(&self) -> bool {
+        self.lock().state.is_dirty()
+    }
+
     /// The terminal is gone: nothing more can be shown or typed.
     pub fn is_gone(&self) -> bool {
         self.lock().is_gone

@@ -204,6 +204,11 @@ impl State {
         self.question.is_some()
     }
 
+    /// Something has changed and was not drawn yet.
+    pub fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
     /// Something was typed.
     pub fn touch(&mut self) {
         self.is_dirty = true;
