@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mesh_client::http::Deadlines;
-use mesh_client::scripted::{Gate, Outcome, Reply, Script, ScriptedGateway};
+use mesh_client::scripted::{Gate, Outcome, Reply, Script, ScriptedGateway, StreamReply};
 use mesh_client::{
     ClientError, Completion, CompletionRequest, EncodedMessage, ErrorKind, Flow, MeshClient, Message,
     NetworkKind, RetryPolicy, StreamEvent,
@@ -583,16 +583,28 @@ async fn the_partial_answer_stays_with_the_error() {
     assert!(matches!(error, Some(ClientError::Network { kind: NetworkKind::Truncated, .. })), "{error:?}");
 }
 
+/// A run: so many pieces, each a millisecond after the last.
+fn running() -> StreamReply {
+    (0..400).fold(Reply::stream(), |reply, n| reply.pause(Duration::from_millis(1)).text(&format!("{n} ")))
+}
+
 #[tokio::test]
 async fn a_stream_that_is_gathered_says_the_same() {
-    let words = (0..400)
-        .fold(Reply::stream(), |reply, n| reply.pause(Duration::from_millis(1)).text(&format!("{n} ")));
-    let script = Script::in_order([words.usage(7, 3).done()]);
+    let whole: String = (0..400).map(|n| format!("{n} ")).collect();
+    let reply = || running().usage(7, 3).done();
+    let script = Script::in_order([reply(), reply(), running().truncate()]);
     let gateway = ScriptedGateway::start(script).await.unwrap();
     let client = MeshClient::builder(gateway.base_url(), "rsk_test".parse().unwrap());
     let client = client.gather(Duration::from_millis(20)).build();
-    let (events, completion) = run(&client, &request("Hi"), &quick()).await;
-    let whole: String = (0..400).map(|n| format!("{n} ")).collect();
-    let handed_on: String = events.iter().filter_map(|event| event.strip_prefix("text ")).collect();
-    assert_eq!((handed_on, completion.unwrap().text), (whole.clone(), whole));
+    for _ in 0..2 {
+        let (events, completion) = run(&client, &request("Hi"), &quick()).await;
+        let handed_on: String = events.iter().filter_map(|event| event.strip_prefix("text ")).collect();
+        assert_eq!((&handed_on, completion.unwrap().text), (&whole, whole.clone()));
+    }
+    assert_eq!(gateway.connections(), 1, "a connection that rested is kept like any other");
+    let mut stream = client.stream(request("Hi").encode(true)).await.unwrap();
+    while stream.next(&mut |_| {}).await == Flow::Continue {}
+    let (partial, error) = stream.conclude().await;
+    assert_eq!(partial.text, whole, "the end does not overtake what came before it");
+    assert!(matches!(error, Some(ClientError::Network { kind: NetworkKind::Truncated, .. })), "{error:?}");
 }
