@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    process::Command,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
@@ -241,6 +242,72 @@ impl Terminal {
         self.child.process_id().unwrap_or(0)
     }
 
+    /// Sends a signal by its name (`TERM`) to the program.
+    ///
+    /// # Panics
+    /// Where there is no `kill`, or no program.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill is there").success(), "{name}");
+    }
+
+    /// Waits until the program is paused.
+    ///
+    /// # Panics
+    /// Where it is not in a long time.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn wait_until_paused(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.pump(Duration::from_millis(10));
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+            // The name before the state may hold anything, but it ends at the last bracket.
+            if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')) {
+                self.pump(Duration::from_millis(50));
+                return;
+            }
+            assert!(Instant::now() < deadline, "it is not paused; the screen is\n{}", self.screen());
+        }
+    }
+
+    /// Whether the terminal itself edits and echoes lines, as a shell's commands find it.
+    ///
+    /// # Panics
+    /// Where the terminal is gone.
+    #[cfg(unix)]
+    pub fn is_as_found(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(self.device()).expect("it has modes");
+        modes.local_modes.contains(shell_modes().0) && modes.output_modes.contains(shell_modes().1)
+    }
+
+    /// Sets the terminal as a shell would for itself, whatever the program made of it.
+    ///
+    /// # Panics
+    /// Where the terminal is gone.
+    #[cfg(unix)]
+    pub fn shell_takes_over(&mut self) {
+        let device = self.device();
+        let mut modes = rustix::termios::tcgetattr(&device).expect("it has modes");
+        modes.local_modes.insert(shell_modes().0);
+        modes.output_modes.insert(shell_modes().1);
+        let now = rustix::termios::OptionalActions::Now;
+        rustix::termios::tcsetattr(&device, now, &modes).expect("it takes modes");
+    }
+
+    #[cfg(unix)]
+    fn device(&self) -> rustix::fd::OwnedFd {
+        use rustix::fs::{Mode, OFlags};
+        let name = self.master.tty_name().expect("it has a name");
+        rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it can be opened")
+    }
+
+    /// Others write to the screen, as a shell does while the program is paused.
+    pub fn others_write(&mut self, text: &str) {
+        self.log.extend_from_slice(text.as_bytes());
+        self.screen.process(text.as_bytes());
+    }
+
     /// What the screen shows, without blanks at the ends of rows.
     pub fn screen(&self) -> String {
         let rows = self.screen.screen().rows(0, self.size.0);
@@ -296,6 +363,13 @@ impl Terminal {
         }
         self.screen.process(rest);
     }
+}
+
+/// What a shell's commands find: lines are edited and shown, keys make signals, line feeds return the carriage.
+#[cfg(unix)]
+fn shell_modes() -> (rustix::termios::LocalModes, rustix::termios::OutputModes) {
+    use rustix::termios::{LocalModes, OutputModes};
+    (LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG, OutputModes::OPOST)
 }
 
 /// The first of these that stands in the bytes, and where.

@@ -4,8 +4,12 @@
 mod attachments;
 mod editing;
 mod limits;
+#[cfg(target_os = "linux")]
+mod pause;
 mod questions;
 mod session;
+#[cfg(target_os = "linux")]
+mod survivors;
 mod theme;
 mod turns;
 
@@ -30,6 +34,23 @@ fn waits(before: &str, gate: &Gate, after: &str) -> Reply {
 /// A reply that calls one tool.
 fn calls(name: &str, arguments: &str) -> Reply {
     Reply::stream().tool_call("call_1", name, arguments, 7).usage(900, 20).cost("0.0010").done()
+}
+
+/// A call that starts a server, and its port. `None`, and a word about it, where there is nothing to serve with.
+fn serve() -> Option<(Reply, u16)> {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: no python3 to serve with");
+        return None;
+    }
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    let command = format!("python3 -m http.server {port} --bind 127.0.0.1");
+    Some((calls("start_server", &format!(r#"{{"command": "{command}"}}"#)), port))
+}
+
+/// Whether somebody serves at this port.
+fn answers(port: u16) -> bool {
+    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 /// A terminal at its first prompt.

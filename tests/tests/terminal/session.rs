@@ -1,22 +1,10 @@
 //! The edges of a session: the key, secrets, signals, and terminals that only print.
 
-use std::process::Command;
-
 use mesh_client::scripted::{Gate, Reply, Script};
 use mesh_tests::{lab::Lab, pty::Terminal};
 use serde_json::json;
 
-use crate::{USUAL, at_prompt, calls, says, waits};
-
-/// Past the time in which a key was meant for what was there before a question.
-fn after_a_question() {
-    std::thread::sleep(std::time::Duration::from_millis(250));
-}
-
-fn signal(terminal: &Terminal, name: &str) {
-    let status = Command::new("kill").args([name, &terminal.pid().to_string()]).status();
-    assert!(status.expect("kill is there").success());
-}
+use crate::{USUAL, answers, at_prompt, calls, says, serve, waits};
 
 #[test]
 fn a_first_run_asks_for_a_key_and_tries_it() {
@@ -56,14 +44,12 @@ fn a_prompt_with_a_key_asks_first() {
     let lab = Lab::new(Script::in_order([says("thanks")]));
     let mut terminal = at_prompt(&lab, &[], USUAL);
     terminal.keys("use rsk_abcdefghijk\r");
-    terminal.wait_for("Send it?");
-    after_a_question();
+    terminal.wait_for("(do not send) ›");
     terminal.keys("n");
     terminal.wait_until("the prompt again", |screen| screen.matches("› use rsk").count() == 2);
     assert!(lab.requests().is_empty());
     terminal.keys("\r");
-    terminal.wait_until("a second question", |screen| screen.matches("Send it?").count() == 2);
-    after_a_question();
+    terminal.wait_until("a second question", |screen| screen.matches("(do not send) ›").count() == 2);
     terminal.keys("r");
     terminal.wait_for("tok");
     let sent = lab.requests()[0].last_text("user").to_owned();
@@ -72,13 +58,13 @@ fn a_prompt_with_a_key_asks_first() {
 
 #[test]
 fn a_signal_ends_a_turn_and_gives_the_terminal_back() {
-    for name in ["-TERM", "-HUP"] {
+    for name in ["TERM", "HUP"] {
         let gate = Gate::new();
         let lab = Lab::new(Script::in_order([waits("wait", &gate, ".")]));
         let mut terminal = at_prompt(&lab, &[], USUAL);
         terminal.keys("first\r");
         terminal.wait_for("still meshing");
-        signal(&terminal, name);
+        terminal.signal(name);
         assert_ne!(terminal.wait_for_end(), 0, "{name}");
         let log = String::from_utf8_lossy(terminal.log()).into_owned();
         let last = |on: &str, off: &str| log.rfind(on) < log.rfind(off);
@@ -90,27 +76,18 @@ fn a_signal_ends_a_turn_and_gives_the_terminal_back() {
 
 #[test]
 fn a_signal_at_the_prompt_ends_the_servers() {
-    if std::process::Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("skipped: no python3 to serve with");
-        return;
-    }
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = listener.local_addr().expect("it has one").port();
-    drop(listener);
-    let lab = Lab::new(Script::in_order([
-        calls("start_server", &format!(r#"{{"command": "python3 -m http.server {port} --bind 127.0.0.1"}}"#)),
-        says("it serves"),
-    ]));
+    let Some((serve, port)) = serve() else { return };
+    let lab = Lab::new(Script::in_order([serve, says("it serves")]));
     let mut terminal = at_prompt(&lab, &["--mode", "bypass"], USUAL);
     terminal.keys("serve\r");
     terminal.wait_for("it serves");
     terminal.wait_for("serving http");
     let records = lab.home().join(".meshapi/servers.json");
     assert!(records.exists());
-    signal(&terminal, "-TERM");
+    terminal.signal("TERM");
     assert_ne!(terminal.wait_for_end(), 0);
     assert!(!records.exists());
-    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert!(!answers(port));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::ui::{
     line::Line,
@@ -14,6 +14,9 @@ use crate::ui::{
 
 /// For so long after a question appears a key was meant for what was there before.
 const TYPED_AHEAD: Duration = Duration::from_millis(150);
+
+/// Stands behind a question that waits for its answer.
+pub const SIGN: &str = "› ";
 
 /// Asks a person.
 pub trait Ask {
@@ -26,7 +29,7 @@ pub trait Ask {
     /// The terminal is gone.
     fn secret(&mut self, prompt: &Line) -> io::Result<Option<String>>;
 
-    /// One of these letters; `None` if the person does not want to answer.
+    /// One of these letters; `None` if the person does not want to answer. [`SIGN`] follows the prompt as soon as keys count.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -89,12 +92,19 @@ fn read_secret(look: &Look) -> io::Result<Option<String>> {
 }
 
 fn read_choice(look: &Look, letters: &[char]) -> io::Result<Option<char>> {
-    let asked = Instant::now();
+    let counts = Instant::now() + TYPED_AHEAD;
+    loop {
+        let left = counts.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        if event::poll(left)? {
+            look.typed(event::read()?);
+        }
+    }
+    terminal::write(SIGN)?;
     loop {
         let event = look.read()?;
-        if asked.elapsed() < TYPED_AHEAD {
-            continue;
-        }
         if let Some(answer) = chosen(&event, letters) {
             return Ok(answer);
         }

@@ -142,7 +142,8 @@ impl Keys {
                 }
                 KeyCode::Char('z') if modifiers.contains(KeyModifiers::CONTROL) => {
                     terminal::pause();
-                    return ReedlineEvent::Repaint;
+                    // Drawn anew where the cursor is then: what a shell wrote meanwhile stays.
+                    return ReedlineEvent::None;
                 }
                 _ => {}
             }

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Environment, history},
     exit::{Exit, Failure},
     repl::{
-        ask::Ask,
+        ask::{Ask, SIGN},
         core::Core,
         secrets::{self, Checked},
         slash,
@@ -199,7 +199,7 @@ impl Ask for PlainPerson {
     }
 
     fn choice(&mut self, prompt: &Line, letters: &[char]) -> io::Result<Option<char>> {
-        let answer = self.lines.blocking_answer(prompt).unwrap_or_default();
+        let answer = self.lines.blocking_answer(&prompt.clone().with(Style::Plain, SIGN)).unwrap_or_default();
         let mut letter = answer.trim().chars().map(|letter| letter.to_ascii_lowercase());
         Ok(letter.next().filter(|letter| letters.contains(letter)))
     }

@@ -27,7 +27,7 @@ pub fn check(person: &mut dyn Ask, prompt: String) -> io::Result<Checked> {
     }
     person.say(&[Line::of(Style::Warn, "⚠ this prompt holds what looks like a key or a password")]);
     let question = Line::of(Style::Bold, "Send it?")
-        .with(Style::Plain, " s (send as it is) / r (redact it) / n (do not send) › ");
+        .with(Style::Plain, " s (send as it is) / r (redact it) / n (do not send) ");
     Ok(match person.choice(&question, &['s', 'r', 'n'])? {
         Some('s') => Checked::Send(prompt),
         Some('r') => {

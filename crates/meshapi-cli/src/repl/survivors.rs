@@ -25,7 +25,7 @@ pub fn settle(person: &mut dyn Ask, servers: &Servers, runtime: &Runtime, column
     }
     person.say(&found(&survivors, columns));
     let prompt =
-        Line::of(Style::Bold, "Kill them now?").with(Style::Plain, " y (yes) / n (leave) / a (adopt) › ");
+        Line::of(Style::Bold, "Kill them now?").with(Style::Plain, " y (yes) / n (leave) / a (adopt) ");
     let said = match person.choice(&prompt, &['y', 'n', 'a'])? {
         Some('y') => {
             let killed = runtime.block_on(servers.kill_survivors(&survivors));

@@ -16,7 +16,6 @@ use crate::{
     repl::slash::{self, LiveControls},
     ui::{
         approve::ScreenApprover,
-        line::{Line, Style},
         live::{
             Look, Screen,
             keys::Keys,
@@ -367,13 +366,13 @@ impl Driver<'_> {
     }
 
     fn suspend(&mut self) {
-        self.screen.flush();
+        self.screen.hide();
         self.raw.take();
         terminal::suspend();
         self.raw = RawMode::enter().ok();
         self.screen.with(|state| {
+            state.resize(terminal::size());
             state.regain();
-            state.say([Line::of(Style::Dim, "(back)")]);
         });
     }
 }

@@ -187,7 +187,8 @@ pub fn redraw() {
 
 /// Stops the whole program as Ctrl+Z does; returns when it goes on.
 pub fn suspend() {
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+    // To this thread: a signal to the process may be taken by another one, and this one would run on for a while.
+    let _ = signal_hook::low_level::raise(rustix::process::Signal::STOP.as_raw());
 }
 
 /// Permission bits of a file or folder, for tests and `meshapi doctor`.

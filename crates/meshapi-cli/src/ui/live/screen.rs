@@ -69,10 +69,10 @@ impl Screen {
         }
     }
 
-    /// Draws at once: before the terminal is used by others, or when a person waits for it.
-    pub fn flush(&self) {
+    /// Takes the region off the screen before others use the terminal. The next change of the state draws it again.
+    pub fn hide(&self) {
         let mut shared = self.lock();
-        let bytes = shared.state.draw_now(Instant::now());
+        let bytes = shared.state.hide();
         self.write(&mut shared, &bytes);
     }
 

@@ -280,6 +280,11 @@ impl State {
     pub fn end(&mut self) -> String {
         self.end_text();
         self.question = None;
+        self.hide()
+    }
+
+    /// What is finished is committed, and the region goes until it is drawn again.
+    pub fn hide(&mut self) -> String {
         let finished = std::mem::take(&mut self.finished);
         let mut out = self.region.clear();
         out.push_str(&self.region.draw(finished, Frame::default()));
