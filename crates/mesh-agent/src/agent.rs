@@ -19,6 +19,7 @@ use tracing::Instrument;
 use crate::{
     AgentError,
     approval::{Approval, ApprovalRequest, Approver},
+    builtin::read_text,
     cost::{Ledger, Prices},
     event::{CallOutcome, Event, Listener, RefusedCall, TurnReport, TurnUsage},
     interrupt::Interrupt,
@@ -263,6 +264,10 @@ impl Agent {
             let input = match effect {
                 Effect::SendRequest { hop } => self.send(hop, &mut tally, &mut list, &mut hands).await,
                 Effect::RunCall { index, call } => {
+                    if let Some(text) = self.recall(&call, &mut tally, hands.listener) {
+                        effects.extend(self.take(Input::CallEnded { index, text }).await?);
+                        continue;
+                    }
                     let interrupt = hands.interrupt;
                     let call = interrupt.unless(self.call(&call, &mut tally.refused, &mut hands));
                     match list.beside(call).await {
@@ -275,9 +280,6 @@ impl Agent {
                         if plan.is_none() && is_error { CallOutcome::Invalid } else { CallOutcome::Ran };
                     let output = ToolOutput { text, is_error, ..ToolOutput::default() };
                     let (id, name, plan) = (&*call.id, &*call.name, plan.as_deref());
-                    if recall::is_recall(name) && !is_error {
-                        self.recalled(&call, &mut tally, hands.listener);
-                    }
                     hands.listener.event(Event::CallEnded { id, name, output: &output, outcome, plan });
                     continue;
                 }
@@ -515,15 +517,23 @@ impl Agent {
         judge(action, self.mode.get(), &self.policy)
     }
 
-    /// The model has read a cut text again.
-    fn recalled(&self, call: &ToolCall, tally: &mut Tally, listener: &mut dyn Listener) {
+    /// Answers a call that reads a cut text again by its name, where no file is called so. It reads nothing but what the model
+    /// was shown before, so nobody is asked.
+    fn recall(&self, call: &ToolCall, tally: &mut Tally, listener: &mut dyn Listener) -> Option<String> {
+        let saver = self.saver.as_ref().filter(|saver| saver.is_in_use())?;
         let args: Args = serde_json::from_str(&call.arguments).unwrap_or_default();
-        let (id, name, summary) = (&*call.id, &*call.name, recall::summary(&args));
-        listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
-        tally.savings.recalls += 1;
-        if let Some(saver) = &self.saver {
-            saver.recalled();
+        let path = recall::asked(&call.name, &args)?;
+        if self.context.cwd.join(path).exists() {
+            return None;
         }
+        let output = read_text(&recall::original(self.session.history(), path)?, &args);
+        saver.recalled();
+        tally.savings.recalls += 1;
+        let (id, name, summary) = (&*call.id, &*call.name, format!("{}: {path}, cut before", call.name));
+        listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
+        let outcome = CallOutcome::Ran;
+        listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
+        Some(output.text)
     }
 
     async fn report(

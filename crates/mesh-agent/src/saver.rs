@@ -28,6 +28,9 @@ pub trait Saver: Send + Sync {
     /// Prepares a request. `None`: it goes out as it is.
     fn prepare(&self, outgoing: Outgoing<'_>) -> Option<Box<dyn Saving>>;
 
+    /// Requests of this conversation were prepared: texts may have been cut, and the model may ask for one by its name.
+    fn is_in_use(&self) -> bool;
+
     /// The model read a text again that was cut.
     fn recalled(&self) {}
 

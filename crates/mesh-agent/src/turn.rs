@@ -11,7 +11,6 @@ use crate::{
     history::{Batch, History, INTERRUPTED},
     notes,
     plan::{self, Plan, Step},
-    recall,
     tool::{
         ToolOutput, ToolSpec,
         args::{self, Prepared},
@@ -309,17 +308,11 @@ impl Session {
         }
         while let Some(index) = batch.next_open() {
             let call = batch.calls()[index].clone();
-            let args = serde_json::from_str(&call.arguments).unwrap_or_default();
-            if recall::is_recall(&call.name) {
-                let ToolOutput { text, is_error, .. } = recall::answer(&self.history, &args);
-                batch.answer(index, text.clone());
-                effects.push(Effect::Answered { call, text, is_error, plan: None });
-                continue;
-            }
             if !plan::is_plan_tool(&call.name) {
                 effects.push(Effect::RunCall { index, call });
                 return effects;
             }
+            let args = serde_json::from_str(&call.arguments).unwrap_or_default();
             let output = plan::answer(&mut self.plan, &call.name, &args);
             batch.answer(index, output.text.clone());
             let steps = self.plan.as_ref().map(|p| p.steps().to_vec());

@@ -9,8 +9,8 @@ use std::{
 use mesh_agent::{
     Agent, AgentParts, Event, GatewayModel, GatewayPrices, Hands, Interrupt, Nobody, OptimizeAt, Outgoing,
     Receipt, Saver, Saving, Settings, SharedMode, ToolContext, ToolSet, TurnReport,
+    builtin::ReadFile,
     plan::{CREATE_PLAN, UPDATE_STEP},
-    recall::RECALL,
     saver::Sum,
 };
 use mesh_client::{
@@ -47,6 +47,10 @@ impl Saver for Marks {
         let mut json: Value = serde_json::from_slice(&body).unwrap();
         json["marked"] = true.into();
         Some(Box::new(Marked { notes: self.0.clone(), body: RequestBody::from_bytes(json.to_string()) }))
+    }
+
+    fn is_in_use(&self) -> bool {
+        true
     }
 
     fn recalled(&self) {
@@ -100,7 +104,7 @@ impl Stage {
         let mut agent = Agent::new(AgentParts {
             model: Arc::new(GatewayModel { client: client.clone(), retry: RetryPolicy::default() }),
             prices: Some(Arc::new(GatewayPrices::new(client))),
-            tools: ToolSet::builder().spec(CREATE_PLAN).spec(UPDATE_STEP).spec(RECALL).build().unwrap(),
+            tools: ToolSet::builder().spec(CREATE_PLAN).spec(UPDATE_STEP).tool(ReadFile).build().unwrap(),
             context: ToolContext {
                 cwd: cwd.clone(),
                 home: None,
@@ -123,7 +127,7 @@ impl Stage {
         let mut listener = |event: Event<'_>| match event {
             Event::SavingsOff { note } => told.push(format!("off: {note}")),
             Event::CallStarted { summary, .. } => told.push(format!("started: {summary}")),
-            Event::CallEnded { name: "recall", output, .. } => told.push(output.text.clone()),
+            Event::CallEnded { name: "read_file", output, .. } => told.push(output.text.clone()),
             _ => {}
         };
         let interrupt = Interrupt::default();
@@ -230,10 +234,10 @@ async fn a_gateway_that_does_not_know_the_dial_gets_it_once() {
 
 #[tokio::test]
 async fn cut_texts_are_read_again_from_the_history() {
-    let recall = Reply::stream().tool_call("c2", "recall", r#"{"id":"r2"}"#, 9).usage(5, 1).done();
-    let mut stage = Stage::new(0.3, OptimizeAt::Client, Script::in_order([plan(), recall, says()])).await;
+    let again = Reply::stream().tool_call("c2", "read_file", r#"{"path":"r2"}"#, 9).usage(5, 1).done();
+    let mut stage = Stage::new(0.3, OptimizeAt::Client, Script::in_order([plan(), again, says()])).await;
     let report = stage.turn().await;
-    assert_eq!(stage.told, ["started: recall: r2", "steps: [\"a\"]\n"]);
+    assert_eq!(stage.told, ["started: read_file: r2, cut before", "steps: [\"a\"]\n"]);
     assert_eq!(report.savings.recalls, 1);
     assert!(stage.notes().contains(&"recalled".to_owned()));
     let last = stage.bodies().pop().unwrap();

@@ -13,7 +13,7 @@ use mesh_agent::{
     Saving, Settings, SharedMode, ToolContext,
     builtin::{self, Asker, Servers},
     prompt::system_prompt,
-    recall::RECALL,
+    recall,
     tool::ChildEnv,
 };
 use mesh_client::{ApiKey, Catalog, ClientError, MeshClient, RequestBody, RetryPolicy, wire};
@@ -100,16 +100,13 @@ pub fn wire_to(
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
-    let tools = builtin::tools(servers.clone(), Arc::new(client.clone()), asker);
-    // Looked at once: tool schemas stay as they are for the whole session.
-    let can_recall = config.optimize() > 0.0 && !config.optimize_at_gateway();
-    let tools = if can_recall { tools.spec(RECALL) } else { tools };
-    let tools = tools.build().map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
+    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), asker);
+    let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
     let values = config.values();
     let session_id = uuid::Uuid::new_v4().to_string();
-    let savings = Books::new(config.folder(), &session_id, can_recall);
+    let savings = Books::new(config.folder(), &session_id);
     let optimize_at = match config.optimize_at_gateway() {
         true => OptimizeAt::Gateway { session_id: session_id.into() },
         false => OptimizeAt::Client,
@@ -211,7 +208,7 @@ impl Saver for Levers {
             }
             None => ProviderChoice::Auto,
         };
-        let recall = self.books.can_recall().then(|| RECALL.name.to_owned());
+        let recall = Some(recall::TOOL.to_owned());
         let optimizer = Optimizer::new(mesh_optimize::Config { dial, provider, recall });
         let hints = Hints { now: Some(now), transient_tail: transient };
         let prepare = || {
@@ -233,6 +230,10 @@ impl Saver for Levers {
         self.books.prepared(model, plan.cuts.iter().map(cut).collect(), plan.breakpoints.len());
         let (books, state) = (self.books.clone(), self.state.clone());
         Some(Box::new(Lightened { books, state, optimizer, plan, body: lighter }))
+    }
+
+    fn is_in_use(&self) -> bool {
+        lock(&self.state).session.messages() > 0
     }
 
     fn recalled(&self) {
@@ -261,8 +262,8 @@ impl Saving for Lightened {
             cache_write: usage.cache_creation_tokens(),
             output: usage.completion_tokens.unwrap_or(0),
         });
-        let row = catalog
-            .and_then(|c| model.and_then(|name| c.lookup(name)).or_else(|| c.lookup(&self.plan.model)));
+        // Another model than the one asked for has its own price.
+        let row = catalog.and_then(|catalog| catalog.lookup(model.unwrap_or(&self.plan.model)));
         let prices = row.and_then(prices);
         let receipt = self.optimizer.settle(
             &self.plan,
@@ -299,9 +300,9 @@ impl Saving for Lightened {
         };
         state.off.insert(model.clone(), off);
         let note = format!(
-            "the gateway refused an optimised request and took it as it was; {what} off for {model} in this session ({error})"
+            "the gateway refused an optimised request and took it as it was; {what} off for {model} in this session"
         );
-        self.books.refused(&note);
+        self.books.refused(&format!("{note} ({error})"));
         note
     }
 }

@@ -7,6 +7,7 @@ mod limits;
 #[cfg(target_os = "linux")]
 mod pause;
 mod questions;
+mod savings;
 mod session;
 #[cfg(target_os = "linux")]
 mod survivors;

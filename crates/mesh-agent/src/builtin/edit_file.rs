@@ -212,7 +212,7 @@ mod tests {
         let note = "[12 lines as in result r5 above (f), from its line 1]";
         let (text, content) = run(b"a\nb\n", json!([{"old": "a", "new": format!("x\n{note}")}])).await;
         assert!(text.starts_with("Error: `new` holds \"[12 lines as in result\""), "{text}");
-        assert!(text.contains("recall") && text.ends_with("Nothing was changed."));
+        assert!(text.contains("read_file") && text.ends_with("Nothing was changed."));
         assert_eq!(content, b"a\nb\n");
         let (text, _) = run(note.as_bytes(), json!([{"old": note, "new": "gone"}])).await;
         assert!(text.starts_with("OK"), "{text}");

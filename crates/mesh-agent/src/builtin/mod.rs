@@ -21,6 +21,7 @@ pub use edit_file::EditFile;
 pub use glob::Glob;
 pub use grep::Grep;
 pub use list::ListDir;
+pub(crate) use read_file::read_text;
 pub use read_file::{READ_CHARS, ReadFile};
 pub use run_bash::RunBash;
 pub use server::{
@@ -34,7 +35,7 @@ use std::sync::Arc;
 
 use crate::{
     plan::{CREATE_PLAN, UPDATE_STEP},
-    tool::{ToolSet, ToolSetBuilder, ToolSetError},
+    tool::{ToolSet, ToolSetError},
 };
 
 /// All built-in tools, the plan's among them; the one that asks the user only where somebody can.
@@ -46,15 +47,6 @@ pub fn standard(
     searcher: Arc<dyn WebSearch>,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<ToolSet, ToolSetError> {
-    tools(servers, searcher, asker).build()
-}
-
-/// The same, for a caller who has more to add.
-pub fn tools(
-    servers: Servers,
-    searcher: Arc<dyn WebSearch>,
-    asker: Option<Arc<dyn Asker>>,
-) -> ToolSetBuilder {
     let tools = ToolSet::builder()
         .tool(ReadFile)
         .tool(WriteFile)
@@ -71,4 +63,5 @@ pub fn tools(
         Some(asker) => tools.tool(AskUser::new(asker)),
         None => tools,
     }
+    .build()
 }

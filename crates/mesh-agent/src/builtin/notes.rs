@@ -30,7 +30,7 @@ pub(super) fn refusal(argument: &str, text: &str, file: &[u8]) -> Option<String>
     let note = find_note(text).filter(|note| memchr::memmem::find(file, note.as_bytes()).is_none())?;
     Some(format!(
         "`{argument}` holds \"{note}\", a note that stands in the shortened conversation and not in the file. Read the real text \
-         again, with read_file or with recall and the id in the note, and send it whole."
+         again with read_file, from the file or by the id in the note, and send it whole."
     ))
 }
 
@@ -45,7 +45,10 @@ mod tests {
 
     #[test]
     fn notes_are_told_from_text_like_them() {
-        check("a\n[... 1200 bytes cut; read them with recall(\"r3\") ...]\nb", Some("[... 1200 bytes cut"));
+        check(
+            "a\n[... 1200 bytes cut; read them with read_file(\"r3\") ...]\nb",
+            Some("[... 1200 bytes cut"),
+        );
         check("x [... y [... 7 bytes cut", Some("[... 7 bytes cut"));
         check("[12 lines as in result r5 above (a.rs), from its line 3]", Some("[12 lines as in result"));
         check("é[1 lines as in arguments r4.2 above", Some("[1 lines as in arguments"));

@@ -104,6 +104,16 @@ impl Range {
     }
 }
 
+/// The lines of `text` that a call asks for, as if the text were a file.
+pub(crate) fn read_text(text: &str, args: &Args) -> ToolOutput {
+    let read = Range::from_args(args).and_then(|range| {
+        let mut scan = Scan::new(range);
+        scan.feed(text.as_bytes());
+        scan.finish(0)
+    });
+    read.map_or_else(ToolOutput::error, ToolOutput::ok)
+}
+
 fn is_image(path: &str) -> bool {
     let suffix = Path::new(path).extension().and_then(|suffix| suffix.to_str());
     suffix.is_some_and(|suffix| IMAGE_SUFFIXES.iter().any(|known| known.eq_ignore_ascii_case(suffix)))

@@ -149,10 +149,10 @@ mod tests {
     #[tokio::test]
     async fn notes_of_a_shortened_conversation_are_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        let content = "fn a() {\n[... 900 bytes cut; read them with recall(\"r7\") ...]\n}\n";
+        let content = "fn a() {\n[... 900 bytes cut; read them with read_file(\"r7\") ...]\n}\n";
         let output = run(folder.path(), json!({"path": "a.rs", "content": content})).await;
         assert!(output.is_error && output.text.starts_with("Error: a.rs was not written: `content` holds"));
-        assert!(output.text.contains("recall") && !folder.path().join("a.rs").exists());
+        assert!(output.text.contains("read_file") && !folder.path().join("a.rs").exists());
         fs::write(folder.path().join("a.rs"), content).unwrap();
         assert!(!run(folder.path(), json!({"path": "a.rs", "content": content})).await.is_error);
     }

@@ -72,13 +72,11 @@ struct Pages {
     older: usize,
     recalls: u64,
     refusals: Vec<String>,
-    /// The model can read cut texts again by a tool.
-    can_recall: bool,
 }
 
 impl Books {
     /// Empty books of the session with this id; the file of cuts is in `folder`.
-    pub fn new(folder: &Folder, session_id: &str, can_recall: bool) -> Books {
+    pub fn new(folder: &Folder, session_id: &str) -> Books {
         Books(Arc::new(Mutex::new(Pages {
             audit: Audit::new(folder.clone(), session_id),
             sum: Sum::default(),
@@ -95,13 +93,7 @@ impl Books {
             older: 0,
             recalls: 0,
             refusals: Vec::new(),
-            can_recall,
         })))
-    }
-
-    /// Whether the model has a tool that reads cut texts again.
-    pub fn can_recall(&self) -> bool {
-        self.pages().can_recall
     }
 
     /// A request was prepared: these texts were changed for the first time, and so many breakpoints are in it.

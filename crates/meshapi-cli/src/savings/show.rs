@@ -25,15 +25,15 @@ pub(super) fn lines(pages: &Pages) -> Vec<Line> {
     let usd = |amount: f64| format!("{mark}{}", Usd(amount));
     lines.push(format!("Savings of this session, {}", count(sum.requests, "optimised request")));
     if priced > 0 {
-        lines.push(format!("  billed           {}", usd(sum.billed_usd)));
+        lines.push(row("billed", &usd(sum.billed_usd)));
         for (name, saved) in
-            [("plain caching  ", sum.saved_vs_native_usd), ("without a cache", sum.saved_vs_uncached_usd)]
+            [("plain caching", sum.saved_vs_native_usd), ("without a cache", sum.saved_vs_uncached_usd)]
         {
             let whole = sum.billed_usd + saved;
             let share =
                 if whole > 0.0 { format!(" ({:.1} %)", 100.0 * saved / whole) } else { String::new() };
             let words = if saved < 0.0 { "paid ahead" } else { "saved" };
-            lines.push(format!("  {name}  {}, {words} {}{share}", usd(whole), usd(saved.abs())));
+            lines.push(row(name, &format!("{}, {words} {}{share}", usd(whole), usd(saved.abs()))));
         }
     }
     if sum.unpriced > 0 {
@@ -43,24 +43,27 @@ pub(super) fn lines(pages: &Pages) -> Vec<Line> {
         let estimates = count(pages.estimates, "request");
         lines.push(format!("  ~ {estimates} without a report of the gateway: reckoned from the bytes"));
     }
-    lines.push(format!(
-        "  prompt tokens    {}, {} from the cache, {} written to it",
-        pages.input, pages.cache_read, pages.cache_write
+    let Pages { input, cache_read, cache_write, tokens_cut, tokens_rewritten, .. } = pages;
+    lines.push(row(
+        "prompt tokens",
+        &format!("{input}, {cache_read} from the cache, {cache_write} written to it"),
     ));
-    lines.push(format!(
-        "  not sent         {} tok over all requests; {} tok written again for cuts",
-        pages.tokens_cut, pages.tokens_rewritten
+    lines.push(row(
+        "not sent",
+        &format!("{tokens_cut} tok in all requests together; {tokens_rewritten} written again for it"),
     ));
-    lines.push(format!("  breakpoints      in {}", count(pages.marked, "request")));
+    if pages.marked > 0 {
+        lines.push(row("breakpoints", &format!("in {}", count(pages.marked, "request"))));
+    }
     for (lever, Done { cuts, before, after }) in &pages.levers {
-        lines.push(format!("  {lever:<16} {}, {before} → {after} bytes", count(*cuts as u64, "text")));
+        lines.push(row(lever, &format!("{}, {before} → {after} bytes", count(*cuts as u64, "text"))));
     }
     if !pages.misses.is_empty() {
         let causes: Vec<String> = pages.misses.iter().map(|(cause, n)| format!("{n} {cause}")).collect();
-        lines.push(format!("  cache misses     {}", causes.join(", ")));
+        lines.push(row("cache misses", &causes.join(", ")));
     }
     if pages.recalls > 0 {
-        lines.push(format!("  read again       {}", count(pages.recalls, "text")));
+        lines.push(row("read again", &count(pages.recalls, "text")));
     }
     let mut lines: Vec<Line> = lines.iter().map(|line| dim(line)).collect();
     lines.extend(pages.refusals.iter().map(|note| Line::of(Style::Warn, &format!("  {note}"))));
@@ -84,9 +87,7 @@ pub(super) fn audit(pages: &Pages) -> Vec<Line> {
         lines.push(dim(&format!("  {id:<6} message {message}, {lever}, {before} → {after} bytes{lossy}")));
         lines.push(dim(&format!("         sha256 {sha256}")));
     }
-    if pages.can_recall {
-        lines.push(dim("The model reads a text again with recall and its id."));
-    }
+    lines.push(dim("The model reads a text again with read_file and its name, as with r12."));
     lines.push(match pages.audit.failed() {
         None => dim(&format!("All of them: {}", text::one_line(&pages.audit.path()))),
         Some(error) => {
@@ -94,6 +95,10 @@ pub(super) fn audit(pages: &Pages) -> Vec<Line> {
         }
     });
     lines
+}
+
+fn row(name: &str, what: &str) -> String {
+    format!("  {name:<18} {what}")
 }
 
 fn dim(text: &str) -> Line {
@@ -123,9 +128,13 @@ mod tests {
     fn the_books_of_a_session() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path());
-        let books = Books::new(&folder, "s-1", true);
+        let books = Books::new(&folder, "s-1");
         let mut shown = text(&books.lines()) + &text(&books.audit_lines());
-        books.prepared("m/x", vec![cut("r12", "clean-up", false), cut("r13.2", "shortened calls", true)], 2);
+        books.prepared(
+            "m/x",
+            vec![cut("r12", "lossless clean-up", false), cut("r13.2", "shortened calls", true)],
+            2,
+        );
         let receipt = Receipt {
             dial: 0.3,
             billed_usd: Some(0.25),
@@ -162,7 +171,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::of(home.path());
-        let books = Books::new(&folder, "s-1", false);
+        let books = Books::new(&folder, "s-1");
         books.prepared("m/x", vec![cut("r1", "clean-up", false)], 0);
         let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(folder.path()), mode(&folder.file(super::super::AUDIT))), (0o700, 0o600));

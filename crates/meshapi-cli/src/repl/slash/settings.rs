@@ -138,10 +138,6 @@ pub(super) fn optimize(argument: &str, controls: &mut LiveControls<'_>) -> Outco
         }
     };
     outcome.lines.push(Line::of(Style::Dim, &about));
-    if !controls.savings.can_recall() && controls.settings.get().optimize_at == OptimizeAt::Client {
-        let later = "The model can read cut texts again (recall) from the next session on.";
-        outcome.lines.push(Line::of(Style::Dim, later));
-    }
     outcome
 }
 
