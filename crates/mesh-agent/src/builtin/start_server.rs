@@ -72,7 +72,7 @@ impl StartServer {
         let wait = wait(args);
         let wanted = Wanted { command: &command, cwd, port: promised.port, wait, env: &ctx.env };
         let port = promised.port;
-        ctx.line.say(&format!("waiting for port {port}"));
+        ctx.line.say(&format!("waiting up to {} s for port {port}", wait.as_secs()));
         let server =
             launch(&wanted, &self.servers).await.map_err(|error| failed(error, promised.port, wait))?;
         let text = ready(&server, promised.port);

@@ -18,7 +18,7 @@ impl Default for CallLine {
 }
 
 impl CallLine {
-    /// Says in a few words what the call is doing, such as `waiting for port 5173`.
+    /// Says in a few words what the call is doing, such as `waiting up to 30 s for port 5173`.
     pub fn say(&self, note: &str) {
         *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.to_owned());
     }

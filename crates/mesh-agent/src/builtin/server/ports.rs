@@ -20,6 +20,9 @@ const DEBUG_PORTS: RangeInclusive<u16> = 9229..=9239;
 /// Options whose value is the port.
 const FLAGS: [&str; 4] = ["--port", "--server-port", "--listen-port", "-p"];
 
+/// Options of `http.server` with a value that is not the port.
+const VALUE_OPTIONS: [&str; 6] = ["-b", "--bind", "-d", "--directory", "-p", "--protocol"];
+
 /// A command and the port that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortInCommand {
@@ -155,9 +158,14 @@ fn with_port(command: &str, port: u16) -> Option<String> {
     let module_end = module.as_ptr() as usize - command.as_ptr() as usize + module.len();
     let end = end_of_simple_command(command, module_end);
     let (arguments, rest) = command.split_at(end);
-    // A number of its own is a port, if one too low to be taken for one elsewhere.
-    if words(&arguments[module_end..]).any(|word| number(word).is_some()) {
-        return None;
+    // A number of its own is a port, if one too low to be taken for one elsewhere; so is a variable that no option takes.
+    let mut option = "";
+    for word in words(&arguments[module_end..]) {
+        let is_value = VALUE_OPTIONS.contains(&option);
+        if number(word).is_some() || (word.starts_with('$') && !is_value) {
+            return None;
+        }
+        option = word;
     }
     let arguments = arguments.trim_end();
     let rest = if rest.trim().is_empty() { "" } else { rest };
@@ -269,7 +277,10 @@ mod tests {
         gets("python3 -m http.server > log 2>&1", "python3 -m http.server > log 2>&1 5180");
         gets("python3 -m http.server &", "python3 -m http.server 5180 &");
         gets("sh -c \"python3 -m http.server\"", "sh -c \"python3 -m http.server 5180\"");
+        gets("python3 -m http.server -d $DIR", "python3 -m http.server -d $DIR 5180");
         names("python3 -m http.server 80", None);
+        names("sleep 1; exec python3 -m http.server $PORT", None);
+        names("python3 -m http.server --bind 127.0.0.1 \"${PORT:-8000}\" >log", None);
         names("python3 -m http.client", None);
     }
 
