@@ -297,9 +297,12 @@ pub(crate) fn network(error: HttpError, request_id: Option<String>) -> ClientErr
             return ClientError::InvalidRequest { report: Box::new(report) };
         }
     };
-    let detail = match &error {
-        HttpError::Connect { host, source } => format!("{host}: {source}"),
-        other => other.to_string(),
-    };
-    ClientError::network(kind, detail, request_id).with_source(error)
+    match error {
+        // Its message gives the advice that ours ends with: only its cause is worth a place below ours.
+        HttpError::Connect { host, source } => {
+            let detail = format!("{host}: {source}");
+            ClientError::network(kind, detail, request_id).with_source(source)
+        }
+        other => ClientError::network(kind, &other, request_id).with_source(other),
+    }
 }
