@@ -106,9 +106,9 @@ impl Failure {
 
     /// The lines for standard error.
     pub fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![Line::of(Style::Bad, &format!("meshapi: {}", self.message))];
+        let mut lines = vec![Line::prose(Style::Bad, &format!("meshapi: {}", self.message))];
         if let Some(hint) = &self.hint {
-            lines.push(Line::of(Style::Dim, &format!("  {hint}")));
+            lines.push(Line::prose(Style::Dim, &format!("  {hint}")));
         }
         lines
     }

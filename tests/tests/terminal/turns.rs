@@ -133,6 +133,18 @@ fn a_failed_request_is_told_and_the_session_goes_on() {
 }
 
 #[test]
+fn the_same_trouble_is_told_once() {
+    let fails = || Reply::error(503, "overloaded", "come back later");
+    let lab = Lab::new(Script::in_order([fails(), fails(), says("at last")]));
+    let mut terminal = at_prompt(&lab, &[], USUAL);
+    terminal.keys("first\r");
+    terminal.wait_for("at last");
+    terminal.wait_for_prompt();
+    assert_eq!(lab.requests().len(), 3);
+    assert_eq!(terminal.whole().matches("come back later").count(), 1, "{}", terminal.whole());
+}
+
+#[test]
 fn a_plan_is_shown() {
     let steps = Reply::stream().tool_call("a", "create_plan", r#"{"steps":["read","write"]}"#, 9).tool_call(
         "b",

@@ -21,12 +21,17 @@ pub struct Environment {
     pub log_level: Option<String>,
     /// How the terminal looks.
     pub terminal: TerminalEnv,
+    /// The terminal wraps what stands on it anew when it is made narrower, as far as its variables tell.
+    pub rewraps: bool,
 }
 
 impl Environment {
     /// Reads the environment of this process.
     pub fn of_process() -> Environment {
-        Environment::from_lookup(|name| std::env::var_os(name))
+        let env = Environment::from_lookup(|name| std::env::var_os(name));
+        // Without the variable the system's list of users says where the home is, as for the Python releases.
+        let listed = || std::env::home_dir().filter(|home| home.is_absolute());
+        Environment { home: env.home.or_else(listed), ..env }
     }
 
     /// The same from any table of variables.
@@ -48,8 +53,26 @@ impl Environment {
                 term: any("TERM"),
                 colorterm: any("COLORTERM"),
             },
+            rewraps: rewraps(&filled),
         }
     }
+}
+
+/// Terminals that wrap anew say who they are. GNU screen does not, whatever terminal it runs in; tmux does, whatever it runs in.
+fn rewraps(filled: &impl Fn(&str) -> Option<String>) -> bool {
+    const VARIABLES: [&str; 8] = [
+        "ALACRITTY_WINDOW_ID",
+        "GHOSTTY_RESOURCES_DIR",
+        "ITERM_SESSION_ID",
+        "KITTY_WINDOW_ID",
+        "KONSOLE_VERSION",
+        "VTE_VERSION",
+        "WEZTERM_PANE",
+        "WT_SESSION",
+    ];
+    let is_vs_code = || filled("TERM_PROGRAM").is_some_and(|name| name == "vscode");
+    let says_so = || VARIABLES.iter().any(|name| filled(name).is_some()) || is_vs_code();
+    filled("TMUX").is_some() || (filled("STY").is_none() && says_so())
 }
 
 impl std::fmt::Debug for Environment {
@@ -65,6 +88,20 @@ impl std::fmt::Debug for Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_that_wrap_anew() {
+        let rewraps = |variables: &[(&str, &str)]| {
+            let value = |name: &str| variables.iter().find(|(one, _)| *one == name);
+            Environment::from_lookup(|name| value(name).map(|(_, value)| value.into())).rewraps
+        };
+        assert!(rewraps(&[("TMUX", "/tmp/tmux-1/default,1,0"), ("TERM", "screen-256color")]));
+        assert!(rewraps(&[("VTE_VERSION", "7600"), ("TERM", "xterm-256color")]));
+        assert!(rewraps(&[("TERM_PROGRAM", "vscode")]));
+        assert!(!rewraps(&[("TERM", "xterm-256color")]));
+        assert!(!rewraps(&[("STY", "1.tty"), ("KITTY_WINDOW_ID", "1")]));
+        assert!(!rewraps(&[("TMUX", "")]));
+    }
 
     #[test]
     fn empty_variables() {

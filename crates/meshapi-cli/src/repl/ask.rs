@@ -67,10 +67,8 @@ impl TerminalAsk {
 
 impl Ask for TerminalAsk {
     fn say(&mut self, lines: &[Line]) {
-        let theme = self.look.theme();
-        let text: String = lines.iter().map(|line| format!("{}\n", theme.paint(line))).collect();
         // A terminal that is gone is noticed where it is read.
-        let _ = terminal::write(&text);
+        let _ = terminal::print(self.look.theme(), lines);
     }
 
     fn secret(&mut self, prompt: &Line) -> io::Result<Option<String>> {

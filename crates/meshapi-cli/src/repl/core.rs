@@ -157,17 +157,23 @@ impl Core {
 }
 
 fn fetching() -> Line {
-    Line::of(Style::Dim, "→ fetching from the web (Ctrl+C stops)")
+    Line::prose(Style::Dim, "→ fetching from the web (Ctrl+C stops)")
 }
 
+/// Where keys for the gateway of the Mesh API are made. From 0.5.10.
+const KEY_PAGE: (&str, &str) = ("https://api.meshapi.ai/", "https://app.meshapi.ai");
+
 /// What a person sees who has no key yet.
-fn first_words(config: &Config) -> [Line; 3] {
+fn first_words(config: &Config) -> Vec<Line> {
     let base = config.base_url().as_str();
-    [
-        Line::blank(),
-        Line::of(Style::Brand, "✦  meshapi").with(Style::Plain, " needs an API key"),
-        Line::of(Style::Dim, &format!("   It is tried at {base} and saved for you alone.")),
-    ]
+    let (gateway, page) = KEY_PAGE;
+    let mut lines =
+        vec![Line::blank(), Line::of(Style::Brand, "✦  meshapi").with(Style::Plain, " needs an API key")];
+    if base.starts_with(gateway) {
+        lines.push(Line::prose(Style::Dim, &format!("   You get one at {page} under API Keys.")));
+    }
+    lines.push(Line::prose(Style::Dim, &format!("   It is tried at {base} and saved for you alone.")));
+    lines
 }
 
 /// Asks for a key. Says whether there is a new one.

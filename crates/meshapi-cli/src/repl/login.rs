@@ -81,14 +81,14 @@ pub fn ask(
                 }
                 Verdict::Unchecked(why) => {
                     let text = format!("The key could not be tried: {why}. It is taken as it is.");
-                    person.say(&[Line::of(Style::Warn, &text)]);
+                    person.say(&[Line::prose(Style::Warn, &text)]);
                     person.say(&store(config, &key, &credentials));
                     return Ok(Some(Login { key, catalog: None }));
                 }
             },
         };
         let again = if left > 0 { "; try again" } else { "" };
-        person.say(&[Line::of(Style::Bad, &format!("{problem}{again}"))]);
+        person.say(&[Line::prose(Style::Bad, &format!("{problem}{again}"))]);
     }
     Ok(None)
 }
@@ -99,14 +99,14 @@ fn store(config: &mut Config, key: &ApiKey, credentials: &str) -> Vec<Line> {
         .map(|found| found.source)
         .filter(|source| matches!(source, KeySource::Environment | KeySource::LegacyEnvironment));
     let mut lines = vec![match config.store_key(key.clone()) {
-        Ok(()) => Line::of(Style::Good, &format!("Key saved to {credentials}")),
+        Ok(()) => Line::prose(Style::Good, &format!("Key saved to {credentials}")),
         Err(error) => {
-            Line::of(Style::Warn, &format!("The key holds for this session only: {}", with_causes(&error)))
+            Line::prose(Style::Warn, &format!("The key holds for this session only: {}", with_causes(&error)))
         }
     }];
     if let Some(source) = variable {
         let text = format!("{} is set: the next start takes the key from there", source.name());
-        lines.push(Line::of(Style::Warn, &text));
+        lines.push(Line::prose(Style::Warn, &text));
     }
     lines
 }

@@ -61,7 +61,7 @@ impl Session {
     ) -> Result<Session, Failure> {
         let interrupt = Interrupt::default();
         let look = Look::new(theme, theme.asks_background(&env.terminal));
-        let screen = Screen::new(look.clone(), interrupt.clone());
+        let screen = Screen::new(look.clone(), env.rewraps, interrupt.clone());
         let asker = std::sync::Arc::new(screen.clone());
         let core = Core::new(config, env, mode, interrupt, &mut TerminalAsk::new(look.clone()), asker)?;
         Ok(Session { core, look, screen })
@@ -174,9 +174,7 @@ impl Session {
     }
 
     fn print(&self, lines: &[Line]) {
-        let theme = self.look.theme();
-        let text: String = lines.iter().map(|line| format!("{}\n", theme.paint(line))).collect();
         // A terminal that is gone ends the loop at its next read.
-        let _ = terminal::write(&text);
+        let _ = terminal::print(self.look.theme(), lines);
     }
 }

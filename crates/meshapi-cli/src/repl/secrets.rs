@@ -25,14 +25,14 @@ pub fn check(person: &mut dyn Ask, prompt: String) -> io::Result<Checked> {
     if !secret::is_in(&prompt) {
         return Ok(Checked::Send(prompt));
     }
-    person.say(&[Line::of(Style::Warn, "⚠ this prompt holds what looks like a key or a password")]);
+    person.say(&[Line::prose(Style::Warn, "⚠ this prompt holds what looks like a key or a password")]);
     let question = Line::of(Style::Bold, "Send it?")
         .with(Style::Plain, " s (send as it is) / r (redact it) / n (do not send) ");
     Ok(match person.choice(&question, &['s', 'r', 'n'])? {
         Some('s') => Checked::Send(prompt),
         Some('r') => {
             let clean = Redactor::default().redact(&prompt).into_owned();
-            person.say(&[Line::of(Style::Dim, &format!("sent: {clean}"))]);
+            person.say(&[Line::prose(Style::Dim, &format!("sent: {clean}"))]);
             Checked::Send(clean)
         }
         _ => Checked::Keep(prompt),

@@ -41,14 +41,14 @@ pub fn settle(person: &mut dyn Ask, servers: &Servers, runtime: &Runtime, column
         }
         None => "Leaving them for the next start.".to_owned(),
     };
-    person.say(&[Line::of(Style::Dim, &said)]);
+    person.say(&[Line::prose(Style::Dim, &said)]);
     Ok(())
 }
 
 fn found(survivors: &[ServerRecord], columns: usize) -> Vec<Line> {
     let count = survivors.len();
     let mut lines =
-        vec![Line::of(Style::Warn, &format!("Found {count} background server(s) of an earlier session:"))];
+        vec![Line::prose(Style::Warn, &format!("Found {count} background server(s) of an earlier session:"))];
     lines.extend(survivors.iter().map(|server| {
         let port = server.port.map_or_else(|| "?".to_owned(), |port| port.to_string());
         let command = text::one_line(server.cmd.as_deref().unwrap_or("?"));

@@ -21,7 +21,6 @@ use crate::{
             keys::Keys,
             listener::ScreenListener,
             question::{Question, Reply},
-            region::Size,
             state::Phase,
             terminal::{self, RawMode},
         },
@@ -194,10 +193,8 @@ impl Driver<'_> {
                 self.last_key = Some(Instant::now());
             }
             Key::Paste(text) => self.insert(&text.replace("\r\n", "\n").replace('\r', "\n")),
-            Key::Resize(columns, rows) => {
-                let size = Size { columns: usize::from(*columns).max(1), rows: usize::from(*rows).max(1) };
-                self.screen.with(|state| state.resize(size));
-            }
+            // More may have followed: what counts is the size that the terminal has now.
+            Key::Resize(..) => self.screen.with(|state| state.resize(terminal::size())),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use crate::ui::{
     live::{
         Screen,
         question::{Picker, Question, Reply},
+        state::Asked,
     },
     text,
     tool::{self, MAX_LINE_CHARS},
@@ -45,10 +46,18 @@ impl Approver for ScreenApprover {
     fn ask<'a>(&'a mut self, request: ApprovalRequest<'a>) -> ApprovalFuture<'a> {
         let lines = request_lines(&request, &self.cwd);
         let tool = text::one_line(request.tool).into_owned();
+        let always =
+            format!("  → {tool} runs without a question in this session, where auto mode's checks allow it");
+        let asked = Asked { summary: request.summary.to_owned(), lines: lines.clone() };
         Box::pin(async move {
-            match self.screen.ask(lines, Question::Approve { tool }).await {
+            let reply = self.screen.ask(lines, Question::Approve { tool }).await;
+            self.screen.with(|state| state.set_asked(asked));
+            match reply {
                 Some(Reply::Yes) => Approval::Yes,
-                Some(Reply::Always) => Approval::Always,
+                Some(Reply::Always) => {
+                    self.screen.say([Line::prose(Style::Dim, &always)]);
+                    Approval::Always
+                }
                 Some(_) | None => Approval::No,
             }
         })
@@ -69,9 +78,8 @@ impl Asker for Screen {
 
 async fn pick(screen: &Screen, question: &ModelQuestion) -> Option<Answer> {
     let choices = question.options.iter().map(|c| (c.label.clone(), c.description.clone())).collect();
-    let picker = Picker::new(question.question.clone(), choices, question.multi_select);
-    let header = if question.header.is_empty() { "the model asks" } else { &question.header };
-    let lines = vec![Line::of(Style::Bold, &format!("? {header}"))];
+    let picker = Picker::new(choices, question.multi_select);
+    let lines = vec![Line::prose(Style::Bold, &format!("? {}", question.question.trim()))];
     let label = |row: &usize| question.options.get(*row).map(|choice| choice.label.clone());
     let answer = match Screen::ask(screen, lines, Question::Pick(picker)).await? {
         Reply::Picked(rows) => Answer { chosen: rows.iter().filter_map(label).collect(), text: None },
@@ -79,11 +87,14 @@ async fn pick(screen: &Screen, question: &ModelQuestion) -> Option<Answer> {
             let words = screen.with(|state| state.input.submit()).unwrap_or_default();
             Answer { chosen: Vec::new(), text: Some(words) }
         }
-        Reply::Yes | Reply::No | Reply::Always | Reply::Cancelled => return None,
+        Reply::Yes | Reply::No | Reply::Always | Reply::Cancelled => {
+            screen.say([Line::prose(Style::Dim, "  → not answered: the model decides")]);
+            return None;
+        }
     };
     let said = answer.chosen.iter().map(String::as_str).chain(answer.text.as_deref());
     let said = said.collect::<Vec<_>>().join(", ");
-    screen.say([Line::of(Style::Plain, &question.question), Line::of(Style::Dim, &format!("  → {said}"))]);
+    screen.say([Line::prose(Style::Dim, &format!("  → {said}"))]);
     Some(answer)
 }
 
@@ -91,10 +102,10 @@ async fn pick(screen: &Screen, question: &ModelQuestion) -> Option<Answer> {
 pub fn request_lines(request: &ApprovalRequest<'_>, cwd: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
     for reason in request.reasons.iter().filter(|reason| reason.source == ReasonSource::Check) {
-        lines.push(Line::of(Style::Warn, &format!("⚠ auto-approval blocked: {}", reason.text)));
+        lines.push(Line::prose(Style::Warn, &format!("⚠ auto-approval blocked: {}", reason.text)));
     }
     let summary = request.summary.lines().next().unwrap_or_default();
-    lines.push(Line::of(Style::Bold, "⚙ approve tool call? ").with(Style::Dim, summary));
+    lines.push(Line::prose(Style::Bold, "⚙ approve tool call? ").with(Style::Dim, summary));
     match request.action {
         Action::Read { path } | Action::Search { path } => lines.push(path_line(path, cwd)),
         Action::Write { path } => {
@@ -107,7 +118,7 @@ pub fn request_lines(request: &ApprovalRequest<'_>, cwd: &Path) -> Vec<Line> {
             let port = request.args.get("port").and_then(Value::as_u64);
             let port = port.map_or_else(|| "auto".to_owned(), |port| port.to_string());
             let folder = request.args.get("cwd").and_then(Value::as_str).unwrap_or(".");
-            lines.push(Line::of(Style::Dim, &format!("    (port {port}, cwd {folder})")));
+            lines.push(Line::prose(Style::Dim, &format!("    (port {port}, cwd {folder})")));
         }
         Action::WebSearch | Action::Plan | Action::Unknown { .. } => {
             let args = Value::Object(request.args.clone()).to_string();

@@ -104,6 +104,8 @@ impl Span {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
     spans: Vec<Span>,
+    /// Where it is too wide, it is broken between words.
+    is_prose: bool,
 }
 
 impl Line {
@@ -117,9 +119,19 @@ impl Line {
         Line::blank().with(style, text)
     }
 
+    /// A line in one style that is read, not copied: where it is too wide, it is broken between words.
+    pub fn prose(style: Style, text: &str) -> Line {
+        Line { is_prose: true, ..Line::of(style, text) }
+    }
+
     /// A line of these spans.
     pub fn from_spans(spans: Vec<Span>) -> Line {
-        Line { spans }
+        Line { spans, is_prose: false }
+    }
+
+    /// Whether it is broken between words.
+    pub fn is_prose(&self) -> bool {
+        self.is_prose
     }
 
     /// The same line with one more span.

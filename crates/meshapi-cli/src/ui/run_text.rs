@@ -113,13 +113,13 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
                 let again = if text_shown { "; the answer starts again" } else { "" };
                 let wait = wait.as_secs_f64();
                 let text = format!("retrying in {wait:.1}s (attempt {attempt}/{of}){again}: {error}");
-                self.say(&Line::of(Style::Warn, &text));
+                self.say(&Line::prose(Style::Warn, &text));
             }
             Event::WholeRequest { error, text_shown } => {
                 self.end_line();
                 let again = if text_shown { "; the answer starts again" } else { "" };
                 let text = format!("asking once more without streaming{again}: {error}");
-                self.say(&Line::of(Style::Warn, &text));
+                self.say(&Line::prose(Style::Warn, &text));
             }
             Event::SavingsOff { note } => {
                 self.end_line();
@@ -145,35 +145,35 @@ pub fn end_lines(end: &TurnEnd) -> Vec<Line> {
         TurnEnd::Finished { text, open_steps } => {
             let mut lines = Vec::new();
             if text.trim().is_empty() {
-                lines.push(Line::of(Style::Warn, "the model ended its turn without a word"));
+                lines.push(Line::prose(Style::Warn, "the model ended its turn without a word"));
             }
             if !open_steps.is_empty() {
                 let count = open_steps.len();
                 let text = format!("⚠ ended its turn with {count} plan step(s) not completed:");
-                lines.push(Line::of(Style::Warn, &text));
+                lines.push(Line::prose(Style::Warn, &text));
                 let step = |(i, step): &(usize, Step)| format!("    {i}. {}", step.title);
-                lines.extend(open_steps.iter().map(|open| Line::of(Style::Warn, &step(open))));
-                lines.push(Line::of(Style::Dim, "  tell it to continue, or to say what is in its way"));
+                lines.extend(open_steps.iter().map(|open| Line::prose(Style::Warn, &step(open))));
+                lines.push(Line::prose(Style::Dim, "  tell it to continue, or to say what is in its way"));
             }
             lines
         }
-        TurnEnd::HopLimit { hops } => vec![Line::of(
+        TurnEnd::HopLimit { hops } => vec![Line::prose(
             Style::Warn,
             &format!(
                 "Stopped after {hops} tool hops; the work so far is kept. Say \"continue\", wrap up, or raise --max-hops."
             ),
         )],
         TurnEnd::Failed { failure, kept } => {
-            let mut lines = vec![Line::of(Style::Bad, &failure.message)];
+            let mut lines = vec![Line::prose(Style::Bad, &failure.message)];
             if *kept > 0 {
-                lines.push(Line::of(Style::Dim, &format!("  {kept} completed action(s) kept")));
+                lines.push(Line::prose(Style::Dim, &format!("  {kept} completed action(s) kept")));
             }
             lines
         }
         TurnEnd::Interrupted { kept } => {
             let kept =
                 if *kept > 0 { format!(" — {kept} completed action(s) kept") } else { String::new() };
-            vec![Line::of(Style::Warn, &format!("aborted by user{kept}"))]
+            vec![Line::prose(Style::Warn, &format!("aborted by user{kept}"))]
         }
     }
 }

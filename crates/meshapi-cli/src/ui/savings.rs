@@ -7,7 +7,7 @@ use crate::ui::line::{Line, Style};
 
 /// What is said when the cheaper form of a request was refused.
 pub fn off(note: &str) -> Line {
-    Line::of(Style::Warn, &format!("⚡ optimize: {note}"))
+    Line::prose(Style::Warn, &format!("⚡ optimize: {note}"))
 }
 
 /// `⚡ optimize 0.3: saved $0.001200 against plain caching, session $0.004000 of $0.120000  •  5210 tok not sent, 41000 from cache`.
@@ -32,7 +32,7 @@ pub fn line(savings: &Savings) -> Option<Line> {
     if savings.recalls > 0 {
         text.push_str(&format!(", {} read again", savings.recalls));
     }
-    Some(Line::of(Style::Dim, &text))
+    Some(Line::prose(Style::Dim, &text))
 }
 
 /// A saving against what the client's own caching would have cost, in words.

@@ -36,7 +36,7 @@ pub fn line(status: &Status<'_>) -> Line {
         money(status.session_cost),
         status.answering.as_secs_f64(),
     );
-    Line::of(Style::Dim, &text)
+    Line::prose(Style::Dim, &text)
 }
 
 fn tokens(count: Option<u64>) -> String {

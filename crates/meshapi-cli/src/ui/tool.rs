@@ -31,7 +31,7 @@ pub struct ToolResult<'a> {
 
 /// The line before a call runs. Seed 17.7.
 pub fn header(summary: &str) -> Line {
-    Line::of(Style::BrandDim, &format!("⚙ {summary}"))
+    Line::prose(Style::BrandDim, &format!("⚙ {summary}"))
 }
 
 /// A shell command as it will run: its first 480 characters, a `$` in front, further lines indented.
@@ -54,19 +54,19 @@ pub fn result(result: &ToolResult<'_>) -> Vec<Line> {
         return failure(result.text);
     }
     match result.tool {
-        "write_file" | "edit_file" => vec![Line::of(Style::Good, &format!("  ✓ {}", brief(result.text)))],
-        "read_file" => vec![Line::of(Style::Dim, &format!("  → {}", read_summary(result.text)))],
+        "write_file" | "edit_file" => vec![Line::prose(Style::Good, &format!("  ✓ {}", brief(result.text)))],
+        "read_file" => vec![Line::prose(Style::Dim, &format!("  → {}", read_summary(result.text)))],
         "grep" | "glob" | "list_dir" => {
             body(text::sanitize_output(result.text).trim_end(), Style::Dim, "    ")
         }
-        _ => vec![Line::of(Style::Dim, &format!("  → {}", brief(result.text)))],
+        _ => vec![Line::prose(Style::Dim, &format!("  → {}", brief(result.text)))],
     }
 }
 
 /// The line for a call that was refused for want of approval. Seed 11.7.
 pub fn denied(reason: &str) -> Line {
     let tail = if reason.is_empty() { String::new() } else { format!(": {}", brief(reason)) };
-    Line::of(Style::Dim, &format!("  → denied{tail}"))
+    Line::prose(Style::Dim, &format!("  → denied{tail}"))
 }
 
 /// The plan as a block. Seed 17.8.
@@ -84,7 +84,7 @@ pub fn plan(steps: &[Step]) -> Vec<Line> {
             StepStatus::Pending => ("○", Style::Dim, Style::Dim),
         };
         let title = text::clip_chars(&step.title, MAX_LINE_CHARS);
-        lines.push(Line::of(style, &format!("  {icon} ")).with(words, &format!("{}. {title}", i + 1)));
+        lines.push(Line::prose(style, &format!("  {icon} ")).with(words, &format!("{}. {title}", i + 1)));
     }
     lines.push(Line::blank());
     lines
@@ -100,7 +100,7 @@ pub fn body(body: &str, style: Style, indent: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = body
         .split('\n')
         .take(shown)
-        .map(|line| Line::of(style, &format!("{indent}{}", text::clip_chars(line, MAX_LINE_CHARS))))
+        .map(|line| Line::prose(style, &format!("{indent}{}", text::clip_chars(line, MAX_LINE_CHARS))))
         .collect();
     if total > shown {
         lines.push(Line::of(Style::Dim, &format!("{indent}{}", more_lines(total - shown))));
@@ -118,7 +118,7 @@ fn failure(message: &str) -> Vec<Line> {
     let text = if clean.starts_with("Error") { clean } else { format!("Error: {clean}") };
     let mut lines = body(text.trim_end(), Style::Bad, "    ");
     if let Some(first) = lines.first_mut() {
-        *first = Line::of(Style::Bad, &format!("  ✗ {}", first.plain().trim_start()));
+        *first = Line::prose(Style::Bad, &format!("  ✗ {}", first.plain().trim_start()));
     }
     lines
 }

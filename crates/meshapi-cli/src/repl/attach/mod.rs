@@ -108,8 +108,8 @@ impl Attachments {
                 self.queue.push(image);
                 line
             }
-            Ok(image) => Line::of(Style::Bad, &format!("Can't attach: {}", self.over_budget(&image))),
-            Err(error) => Line::of(Style::Bad, &format!("Can't attach: {}", with_causes(&error))),
+            Ok(image) => Line::prose(Style::Bad, &format!("Can't attach: {}", self.over_budget(&image))),
+            Err(error) => Line::prose(Style::Bad, &format!("Can't attach: {}", with_causes(&error))),
         };
         vec![line]
     }
@@ -120,7 +120,7 @@ impl Attachments {
             0 => "Nothing queued.".to_owned(),
             count => format!("Dropped {count} queued attachment(s)."),
         };
-        vec![Line::of(Style::Dim, &text)]
+        vec![Line::prose(Style::Dim, &text)]
     }
 
     /// Makes a prompt ready: images that it names become `[Image #N]`, by their place in the text (D-25), behind those that wait.
@@ -174,7 +174,10 @@ impl Attachments {
             self.sent += image.size();
             parts.push(image.part("auto"));
         }
-        lines.push(Line::of(Style::Dim, &format!("→ sending {} image(s) with this prompt", parts.len() - 1)));
+        lines.push(Line::prose(
+            Style::Dim,
+            &format!("→ sending {} image(s) with this prompt", parts.len() - 1),
+        ));
         Prepared { content: Content::Parts(parts), lines }
     }
 
@@ -184,12 +187,12 @@ impl Attachments {
 
     async fn take(&self, source: &str, new: &[Image]) -> Result<Image, Line> {
         let image = self.load(source).await.map_err(|error| {
-            Line::of(Style::Warn, &format!("Couldn't auto-attach {source}: {}", with_causes(&error)))
+            Line::prose(Style::Warn, &format!("Couldn't auto-attach {source}: {}", with_causes(&error)))
         })?;
         if self.has_room_for(&image, new) {
             Ok(image)
         } else {
-            Err(Line::of(Style::Bad, &format!("Skipping {}", self.over_budget(&image))))
+            Err(Line::prose(Style::Bad, &format!("Skipping {}", self.over_budget(&image))))
         }
     }
 
@@ -203,7 +206,7 @@ impl Attachments {
 }
 
 fn not_fetched(source: &str) -> Line {
-    Line::of(
+    Line::prose(
         Style::Warn,
         &format!("Not fetched: {source}: {MOST_FETCHES} addresses of a prompt are; /image takes more"),
     )
@@ -211,7 +214,7 @@ fn not_fetched(source: &str) -> Line {
 
 fn attached(image: &Image) -> Line {
     let kilobytes = (image.bytes.len() / 1024).max(1);
-    Line::of(Style::Good, &format!("📎 attached {} ({kilobytes} KB, {})", image.name, image.mime))
+    Line::prose(Style::Good, &format!("📎 attached {} ({kilobytes} KB, {})", image.name, image.mime))
 }
 
 #[cfg(test)]

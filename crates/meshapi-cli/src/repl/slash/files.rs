@@ -59,7 +59,7 @@ pub(super) fn file<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) -> 
         let mut outcome = Outcome::note(&format!("Added {name} ({} chars) to context", text.chars().count()));
         if secret::is_in(&text) {
             let warning = "It holds what looks like a key or a password, and goes to the model with your next prompt; /clear takes it back.";
-            outcome.lines.push(Line::of(Style::Warn, warning));
+            outcome.lines.push(Line::prose(Style::Warn, warning));
         }
         outcome
     })

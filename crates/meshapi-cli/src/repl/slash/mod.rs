@@ -85,17 +85,17 @@ impl SlashContext<'_> {
 impl Outcome {
     /// Says something in passing.
     fn note(text: &str) -> Outcome {
-        Outcome::of(text.lines().map(|line| Line::of(Style::Dim, line)).collect())
+        Outcome::of(text.lines().map(|line| Line::prose(Style::Dim, line)).collect())
     }
 
     /// Says what went wrong.
     fn bad(text: &str) -> Outcome {
-        Outcome::of(vec![Line::of(Style::Bad, text)])
+        Outcome::of(vec![Line::prose(Style::Bad, text)])
     }
 
     /// Says what wants attention.
     fn warn(text: &str) -> Outcome {
-        Outcome::of(vec![Line::of(Style::Warn, text)])
+        Outcome::of(vec![Line::prose(Style::Warn, text)])
     }
 
     fn of(lines: Vec<Line>) -> Outcome {

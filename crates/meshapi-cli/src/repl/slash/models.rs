@@ -111,7 +111,7 @@ pub(super) fn doubts(id: &str, models: &ModelList) -> Option<Line> {
         }
         Standing::NotListed(close) => format!("the gateway does not list {id}; close: {}", close.join(", ")),
     };
-    Some(Line::of(Style::Warn, &text))
+    Some(Line::prose(Style::Warn, &text))
 }
 
 pub(super) fn model(argument: &str, controls: &mut LiveControls<'_>) -> Outcome {

@@ -119,12 +119,12 @@ pub(super) fn cost<'a>(_: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a
         let total = spend.total().map_or_else(|| "—".to_owned(), |cost| cost.to_string());
         let mut lines = vec![Line::of(Style::Dim, &format!("Session spend: {total}"))];
         if spend.estimated > 0.0 {
-            lines.push(Line::of(Style::Dim, "~ marks an estimate from the gateway's price list"));
+            lines.push(Line::prose(Style::Dim, "~ marks an estimate from the gateway's price list"));
         }
         if spend.unpriced > 0 {
             let text =
                 format!("{} request(s) that may have cost something could not be priced", spend.unpriced);
-            lines.push(Line::of(Style::Dim, &text));
+            lines.push(Line::prose(Style::Dim, &text));
         }
         let balance = tokio::time::timeout(BALANCE_TIMEOUT, context.wired.client.balance()).await;
         let balance = match balance {
@@ -137,7 +137,7 @@ pub(super) fn cost<'a>(_: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a
             Ok(Err(error)) => format!("Balance: not to be had ({error})"),
             Err(_) => format!("Balance: no answer within {} s", BALANCE_TIMEOUT.as_secs()),
         };
-        lines.push(Line::of(Style::Dim, &balance));
+        lines.push(Line::prose(Style::Dim, &balance));
         Outcome::of(lines)
     })
 }
@@ -202,7 +202,7 @@ pub(super) fn servers<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) 
 
 fn row(number: usize, server: &RunningServer, columns: usize) -> Line {
     let start = format!("{number}  {}", server.url);
-    let rest = format!("  {}  pid {}", one_line(&server.command), server.pid);
+    let rest = format!("  pid {}  {}", server.pid, one_line(&server.command));
     let room = columns.saturating_sub(width(&start));
     Line::of(Style::Good, &clip_width(&start, columns)).with(Style::Dim, &clip_width(&rest, room))
 }
@@ -268,7 +268,7 @@ mod tests {
         for (which, want) in rows.into_iter().chain([("0", None), ("3", None), ("x", None), ("-1", None)]) {
             assert_eq!(pid(which), want, "{which}");
         }
-        assert_eq!(row(1, &list[0], 80).plain(), "1  http://localhost:5173  npm␛ start  pid 4711");
+        assert_eq!(row(1, &list[0], 80).plain(), "1  http://localhost:5173  pid 4711  npm␛ start");
         assert!((1..60).all(|columns| width(&row(1, &list[0], columns).plain()) <= columns));
     }
 }

@@ -137,7 +137,7 @@ pub(super) fn optimize(argument: &str, controls: &mut LiveControls<'_>) -> Outco
             "The gateway does the work: it is told the dial. /optimize off turns it off".to_owned()
         }
     };
-    outcome.lines.push(Line::of(Style::Dim, &about));
+    outcome.lines.push(Line::prose(Style::Dim, &about));
     outcome
 }
 

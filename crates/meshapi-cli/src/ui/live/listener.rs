@@ -5,6 +5,7 @@ use std::time::Instant;
 use mesh_agent::{
     CallOutcome, Event, Listener, ToolOutput, TurnEnd, TurnReport, builtin::RunningServer, plan::Step,
 };
+use mesh_client::ErrorKind;
 use serde_json::Value;
 
 use super::{Screen, state::Phase};
@@ -22,12 +23,16 @@ use crate::ui::{
 #[derive(Clone, Debug)]
 pub struct ScreenListener {
     screen: Screen,
+    /// What the person saw of the running call when they were asked about it.
+    seen: Option<Vec<Line>>,
+    /// Of what kind the last trouble was: the same is said once, the region counts the attempts.
+    last_trouble: Option<ErrorKind>,
 }
 
 impl ScreenListener {
     /// Shows turns on this screen.
     pub fn new(screen: Screen) -> ScreenListener {
-        ScreenListener { screen }
+        ScreenListener { screen, seen: None, last_trouble: None }
     }
 
     fn phase(&self, phase: Phase) {
@@ -51,49 +56,70 @@ impl Listener for ScreenListener {
             }
             Event::Retry { attempt, of, wait, error, text_shown } => {
                 let again = if text_shown { "; the answer starts again" } else { "" };
-                let seconds = wait.as_secs_f64();
-                let text = format!("retrying in {seconds:.1}s (attempt {attempt}/{of}){again}: {error}");
-                self.screen.say([Line::of(Style::Warn, &text)]);
+                if text_shown || self.last_trouble != Some(error.kind()) {
+                    let seconds = wait.as_secs_f64();
+                    let text = format!("retrying in {seconds:.1}s (attempt {attempt}/{of}){again}: {error}");
+                    self.screen.say([Line::prose(Style::Warn, &text)]);
+                }
+                self.last_trouble = Some(error.kind());
                 self.phase(Phase::Retrying { at: Instant::now() + wait, attempt, of });
             }
             Event::WholeRequest { error, text_shown } => {
                 let again = if text_shown { "; the answer starts again" } else { "" };
                 let text = format!("asking once more without streaming{again}: {error}");
-                self.screen.say([Line::of(Style::Warn, &text)]);
+                self.screen.say([Line::prose(Style::Warn, &text)]);
                 self.phase(Phase::Waiting);
             }
             Event::SavingsOff { note } => self.screen.say([savings::off(note)]),
             Event::HopEnded { .. } => self.screen.with(super::state::State::end_text),
             Event::CallStarted { name, summary, args, .. } => {
-                let mut lines = vec![tool::header(summary)];
-                if let ("run_bash" | "start_server", Some(command)) =
-                    (name, args.get("command").and_then(Value::as_str))
-                {
-                    lines.extend(tool::command(command));
+                self.seen = self.screen.with(|state| state.take_asked(summary));
+                // A question to the person says itself what it is.
+                if self.seen.is_none() && name != "ask_user" {
+                    let mut lines = vec![tool::header(summary)];
+                    if let ("run_bash" | "start_server", Some(command)) =
+                        (name, args.get("command").and_then(Value::as_str))
+                    {
+                        lines.extend(tool::command(command));
+                    }
+                    self.screen.say(lines);
                 }
-                self.screen.say(lines);
                 self.phase(Phase::Running { tool: text::one_line(name).into_owned(), note: String::new() });
             }
             Event::CallStopped { summary, reason } => {
-                self.screen.say([tool::header(summary), tool::denied(reason)]);
+                let is_seen = self.screen.with(|state| state.take_asked(summary)).is_some();
+                let header = (!is_seen).then(|| tool::header(summary));
+                self.screen.say(header.into_iter().chain([tool::denied(reason)]));
             }
             Event::CallEnded { name, output, outcome, plan, .. } => {
-                self.screen.say(call_lines(name, output, outcome, plan));
+                let seen = self.seen.take().unwrap_or_default();
+                self.screen.say(call_lines(name, output, outcome, plan, &seen));
             }
             Event::TurnEnded(report) => self.screen.say(turn_lines(report)),
         }
     }
 }
 
-/// What is shown of a call that came to its end.
-fn call_lines(name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Option<&[Step]>) -> Vec<Line> {
+/// What is shown of a call that came to its end, when `seen` stands above it already.
+fn call_lines(
+    name: &str,
+    output: &ToolOutput,
+    outcome: CallOutcome,
+    plan: Option<&[Step]>,
+    seen: &[Line],
+) -> Vec<Line> {
     match (outcome, plan) {
         // Event::CallStopped has said it.
         (CallOutcome::Denied | CallOutcome::Refused, _) => Vec::new(),
+        // The person's own answer stands there.
+        _ if name == "ask_user" && !output.is_error => Vec::new(),
         (_, Some(steps)) if !output.is_error => tool::plan(steps),
         _ => {
             let change = output.change.as_ref();
             let mut lines = change.map_or_else(Vec::new, |c| diff::change(c.before.as_deref(), &c.after));
+            if seen.ends_with(&lines) {
+                lines.clear();
+            }
             let ToolOutput { text, is_error, exit_code, server, .. } = output;
             match server {
                 Some(server) => lines.extend(server_panel(server)),
@@ -110,7 +136,8 @@ fn call_lines(name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Optio
 /// The panel of a server that answers. Seed 13.6.
 fn server_panel(server: &RunningServer) -> Vec<Line> {
     let seconds = server.ready_after.as_secs_f64();
-    let width = text::width(&server.url).max(24) + 2;
+    let about = format!("pid {}  •  /servers lists it", server.pid);
+    let width = text::width(&server.url).max(text::width(&about));
     let bar = |left: &str, title: &str, right: &str| {
         let fill = "─".repeat((width + 2).saturating_sub(text::width(title)));
         Line::of(Style::Good, &format!("  {left}{title}{fill}{right}"))
@@ -123,7 +150,7 @@ fn server_panel(server: &RunningServer) -> Vec<Line> {
         Line::of(Style::Good, &format!("  ✓ ready in {seconds:.1}s")),
         bar("╭", "─ 🌐 ready ", "╮"),
         row(Style::Bold, &server.url),
-        row(Style::Dim, &format!("pid {}", server.pid)),
+        row(Style::Dim, &about),
         bar("╰", "", "╯"),
     ];
     if !server.preview.is_empty() {
@@ -138,7 +165,7 @@ fn server_panel(server: &RunningServer) -> Vec<Line> {
 fn turn_lines(report: &TurnReport) -> Vec<Line> {
     let mut lines = end_lines(&report.end);
     if let (TurnEnd::Interrupted { .. }, Some(last)) = (&report.end, lines.last_mut()) {
-        *last = Line::of(Style::Warn, &format!("{}, returning to prompt", last.plain()));
+        *last = Line::prose(Style::Warn, &format!("{}, returning to prompt", last.plain()));
     }
     lines.push(Line::blank());
     lines.push(status::line(&Status {

@@ -36,11 +36,9 @@ pub enum Reply {
     Cancelled,
 }
 
-/// A list to choose from. The last row stands for the person's own words.
+/// A list to choose from, below the question. The last row stands for the person's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picker {
-    /// What is asked.
-    pub question: String,
     /// What can be chosen, and what it means.
     pub choices: Vec<(String, String)>,
     /// More than one can be chosen.
@@ -51,9 +49,9 @@ pub struct Picker {
 
 impl Picker {
     /// A list with its first row selected.
-    pub fn new(question: String, choices: Vec<(String, String)>, is_multi: bool) -> Picker {
+    pub fn new(choices: Vec<(String, String)>, is_multi: bool) -> Picker {
         let marked = vec![false; choices.len()];
-        Picker { question, choices, is_multi, row: 0, marked }
+        Picker { choices, is_multi, row: 0, marked }
     }
 
     fn key(&mut self, key: KeyEvent) -> Option<Reply> {
@@ -96,8 +94,7 @@ impl Picker {
     }
 
     fn rows(&self, columns: usize) -> Vec<Line> {
-        let mut rows =
-            vec![Line::of(Style::Bold, &text::clip_width(&text::one_line(&self.question), columns))];
+        let mut rows = Vec::new();
         for (row, (label, description)) in self.choices.iter().enumerate() {
             let mark = match (self.is_multi, self.marked[row]) {
                 (true, true) => "[x] ",
@@ -168,7 +165,7 @@ mod tests {
     fn picker(is_multi: bool) -> Question {
         let choices = [("SQLite", "one file"), ("PostgreSQL", "many writers")];
         let choices = choices.map(|(label, what)| (label.to_owned(), what.to_owned())).to_vec();
-        Question::Pick(Picker::new("Which store?".into(), choices, is_multi))
+        Question::Pick(Picker::new(choices, is_multi))
     }
 
     #[test]
@@ -203,7 +200,6 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "Which store?",
                 "  1. [x] SQLite  one file",
                 "❯ 2. [x] PostgreSQL  many writers",
                 "  type your own answer",

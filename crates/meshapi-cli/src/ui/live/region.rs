@@ -39,6 +39,8 @@ pub struct Region {
     rows: Vec<Line>,
     /// Where the terminal's cursor is: row of the region, cell.
     at: (usize, usize),
+    /// The terminal wraps its rows anew when it is made narrower.
+    rewraps: bool,
 }
 
 /// A screen that the terminal updates at once (DECSET 2026); terminals that do not know it ignore it.
@@ -47,7 +49,19 @@ const SYNC: (&str, &str) = ("\x1b[?2026h", "\x1b[?2026l");
 impl Region {
     /// A region without rows; the cursor stands in the first cell of a free row.
     pub fn new(theme: Theme, size: Size) -> Region {
-        Region { theme, size, rows: Vec::new(), at: (0, 0) }
+        Region { theme, size, rows: Vec::new(), at: (0, 0), rewraps: false }
+    }
+
+    /// The same on a terminal that wraps its rows anew when it is made narrower, or does not.
+    #[must_use]
+    pub fn rewrapped(self, rewraps: bool) -> Region {
+        Region { rewraps, ..self }
+    }
+
+    /// Nothing of the region is on the screen any more; the cursor stands in the first cell of a free row.
+    pub fn forget(&mut self) {
+        self.rows.clear();
+        self.at = (0, 0);
     }
 
     /// The terminal has another size. Rows that are on the screen stay where they are.
@@ -114,19 +128,29 @@ impl Region {
         let mut pen = Pen { theme: self.theme, out: String::new(), at: self.at };
         pen.go(0, 0);
         pen.out.push_str("\x1b[J");
-        self.rows.clear();
-        self.at = (0, 0);
+        self.forget();
         pen.out
     }
 
     /// After a change of size or a pause, nothing is known of the region's rows: they are erased and drawn anew.
     ///
-    /// Only rows that were the region's own before are erased: a terminal that wraps them anew may leave a part of them
-    /// above, but a committed line is never lost.
+    /// Only rows that were the region's own before are erased. Where we do not know that the terminal wraps them anew, a part
+    /// of them may be left above, but a committed line is never lost.
     pub fn redraw(&mut self, finished: Vec<Line>, frame: Frame) -> String {
+        if self.rewraps {
+            self.at.0 += self.added_by_wrapping();
+        }
         let cleared = self.clear();
         let drawn = self.draw(finished, frame);
         format!("{}{cleared}{drawn}{}", SYNC.0, SYNC.1)
+    }
+
+    /// How many rows further down the cursor is, now that the terminal has wrapped the region's rows to its width.
+    fn added_by_wrapping(&self) -> usize {
+        let columns = self.size.columns;
+        let (row, cell) = self.at;
+        let above = self.rows.iter().take(row).map(|row| wrap::cells(row, columns).len() - 1);
+        above.sum::<usize>() + cell / columns
     }
 
     /// Turns the rows of the last frame into `target`; returns how many rows were written or moved.
@@ -335,6 +359,43 @@ mod tests {
         let many: Vec<String> = (0..30).map(|n| format!("line {n}")).collect();
         stage.draw(&many, &texts(&["✦ waiting", "›", "mode"]));
         stage.draw(&many[..4], &[]);
+    }
+
+    /// What a terminal that wraps anew makes of the screen: its lines at another width, the cursor where it was in them.
+    #[test]
+    fn rows_that_the_terminal_wraps_anew_leave_nothing_behind() {
+        let committed = "a committed line that is long enough to wrap";
+        let tail = "the end of a reply, which wraps as well as the one above";
+        for (columns, typed) in
+            [(30_usize, "short"), (13, "short"), (13, "typed text that wraps too"), (80, "short")]
+        {
+            let mut stage = Stage::new(60, 20);
+            stage.region = Region::new(Theme::PLAIN, stage.region.size()).rewrapped(true);
+            let frame = |columns: usize| {
+                let texts = [tail, "✦ still meshing...", typed, "default mode"];
+                let line = |text| Line::of(Style::Plain, text);
+                let rows: Vec<Line> = texts.iter().flat_map(|text| wrap::rows(line(text), columns)).collect();
+                let cursor = (rows.len() - 1 - wrap::rows(line("default mode"), columns).len(), 3);
+                Frame { rows, cursor }
+            };
+            let (_, before) =
+                (stage.region.draw(vec![Line::of(Style::Plain, committed)], frame(60)), frame(60));
+            stage.region.at.1 = typed.len();
+            stage.screen = vt100::Parser::new(20, u16::try_from(columns).unwrap(), 100);
+            let shown: Vec<String> = before.rows.iter().map(|row| row.plain().into_owned()).collect();
+            stage.screen.process(format!("{committed}\r\n{}\x1b[A", shown.join("\r\n")).as_bytes());
+            let cell = typed.len() % columns + 1;
+            stage.screen.process(format!("\x1b[{cell}G").as_bytes());
+            stage.region.resize(Size { columns, rows: 20 });
+            let bytes = stage.region.redraw(Vec::new(), frame(columns));
+            stage.screen.process(bytes.as_bytes());
+            let line = Line::of(Style::Plain, committed);
+            let rows = wrap::cells(&line, columns).into_iter().chain(frame(columns).rows);
+            let want: Vec<String> = rows.map(|row| row.plain().trim_end().to_owned()).collect();
+            let mut all = stage.all();
+            all.truncate(want.len().max(all.iter().rposition(|row| !row.is_empty()).map_or(0, |at| at + 1)));
+            assert_eq!(all, want, "{columns} {typed}");
+        }
     }
 
     proptest! {

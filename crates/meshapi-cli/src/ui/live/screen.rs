@@ -34,9 +34,9 @@ struct Shared {
 }
 
 impl Screen {
-    /// A screen that looks so. When the terminal is gone, the interrupt is raised.
-    pub fn new(look: Look, interrupt: Interrupt) -> Screen {
-        let state = State::new(look.theme(), terminal::size(), Instant::now());
+    /// A screen that looks so, on a terminal that wraps anew or does not. When the terminal is gone, the interrupt is raised.
+    pub fn new(look: Look, rewraps: bool, interrupt: Interrupt) -> Screen {
+        let state = State::new(look.theme(), terminal::size(), rewraps, Instant::now());
         let shared = Arc::new(Mutex::new(Shared { state, answer: None, is_gone: false }));
         Screen { shared, look, interrupt }
     }

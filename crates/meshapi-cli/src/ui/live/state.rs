@@ -66,6 +66,26 @@ pub enum Phase {
     Stopping,
 }
 
+/// A call that the person was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The call in a line.
+    pub summary: String,
+    /// What they saw of it: it need not be shown again.
+    pub lines: Vec<Line>,
+}
+
+/// What stands above the region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Above {
+    /// Nothing of this turn, or a blank line.
+    Nothing,
+    /// What the model wrote.
+    Text,
+    /// Calls, and what else was said.
+    Said,
+}
+
 /// The state of a turn's screen.
 #[derive(Debug)]
 pub struct State {
@@ -73,6 +93,8 @@ pub struct State {
     region: Region,
     markdown: Option<Markdown>,
     finished: Vec<Line>,
+    above: Above,
+    asked: Option<Asked>,
     /// What is typed, and what waits.
     pub input: Input,
     question: Option<Question>,
@@ -91,13 +113,15 @@ pub struct State {
 
 impl State {
     /// The screen of a turn that begins now.
-    pub fn new(theme: Theme, size: Size, now: Instant) -> State {
+    pub fn new(theme: Theme, size: Size, rewraps: bool, now: Instant) -> State {
         let long_ago = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         State {
             theme,
-            region: Region::new(theme, size),
+            region: Region::new(theme, size).rewrapped(rewraps),
             markdown: None,
             finished: Vec::new(),
+            above: Above::Nothing,
+            asked: None,
             input: Input::default(),
             question: None,
             phase: Phase::Waiting,
@@ -115,6 +139,8 @@ impl State {
     /// A turn begins: with the messages that wait and the text that is typed.
     pub fn begin(&mut self, queue: VecDeque<String>, draft: String, now: Instant) {
         self.input = Input::new(queue, draft);
+        self.above = Above::Nothing;
+        self.asked = None;
         self.question = None;
         self.notice = None;
         self.set_phase(Phase::Waiting, now);
@@ -142,7 +168,7 @@ impl State {
 
     /// The screen is ours again after others wrote to it: the cursor stands in the first cell of a free row.
     pub fn regain(&mut self) {
-        self.region = Region::new(self.theme, self.region.size());
+        self.region.forget();
         self.is_dirty = true;
     }
 
@@ -209,6 +235,16 @@ impl State {
         self.is_dirty
     }
 
+    /// The person was asked about the call that comes next.
+    pub fn set_asked(&mut self, asked: Asked) {
+        self.asked = Some(asked);
+    }
+
+    /// What the person saw of this call when they were asked about it.
+    pub fn take_asked(&mut self, summary: &str) -> Option<Vec<Line>> {
+        self.asked.take().filter(|asked| asked.summary == summary).map(|asked| asked.lines)
+    }
+
     /// Something was typed.
     pub fn touch(&mut self) {
         self.is_dirty = true;
@@ -225,15 +261,35 @@ impl State {
     /// The reply is whole: nothing follows its text.
     pub fn end_text(&mut self) {
         if let Some(mut markdown) = self.markdown.take() {
-            self.finished.extend(markdown.finish());
+            let lines = markdown.finish();
+            self.commit_text(lines);
             self.is_dirty = true;
         }
+    }
+
+    /// A blank line keeps the model's words and its calls apart.
+    fn commit_text(&mut self, lines: Vec<Line>) {
+        if lines.is_empty() {
+            return;
+        }
+        if self.above == Above::Said {
+            self.finished.push(Line::blank());
+        }
+        self.above = Above::Text;
+        self.finished.extend(lines);
     }
 
     /// Says something that stays: it stands below all that was said before.
     pub fn say(&mut self, lines: impl IntoIterator<Item = Line>) {
         self.end_text();
+        let mut lines = lines.into_iter().peekable();
+        let Some(first) = lines.peek() else { return };
+        if self.above == Above::Text && !first.spans().is_empty() {
+            self.finished.push(Line::blank());
+        }
         self.finished.extend(lines);
+        let ends_blank = self.finished.last().is_none_or(|line| line.spans().is_empty());
+        self.above = if ends_blank { Above::Nothing } else { Above::Said };
         self.is_dirty = true;
     }
 
@@ -244,7 +300,8 @@ impl State {
             return None;
         }
         if let Some(markdown) = &mut self.markdown {
-            self.finished.extend(markdown.take_finished());
+            let lines = markdown.take_finished();
+            self.commit_text(lines);
         }
         // Text that only goes on at its end is no redraw.
         let least = if self.finished.is_empty() && self.markdown.is_some() && !self.is_lost {
@@ -315,6 +372,9 @@ impl State {
             Some(markdown) => markdown.tail(),
             None => Vec::new(),
         };
+        if self.above == Above::Said && !rows.is_empty() {
+            rows.insert(0, Line::blank());
+        }
         rows = rows.into_iter().flat_map(|row| wrap::rows(row, columns)).collect();
         let room = most - last.len() - below.len();
         rows.drain(..rows.len().saturating_sub(room));

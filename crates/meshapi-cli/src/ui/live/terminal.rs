@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::region::Size;
+use crate::ui::{line::Line, theme::Theme, wrap};
 
 /// Raw mode is on, by us.
 static IS_RAW: AtomicBool = AtomicBool::new(false);
@@ -142,6 +143,25 @@ pub fn write(text: &str) -> io::Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Writes lines between turns. Prose is broken to the width; the rest is left to the terminal, so that it can be copied whole.
+///
+/// # Errors
+/// The terminal is gone.
+pub fn print(theme: Theme, lines: &[Line]) -> io::Result<()> {
+    let columns = size().columns;
+    let mut text = String::new();
+    for line in lines {
+        if line.is_prose() {
+            for row in wrap::rows(line.clone(), columns) {
+                text.push_str(&format!("{}\n", theme.paint(&row)));
+            }
+        } else {
+            text.push_str(&format!("{}\n", theme.paint(line)));
+        }
+    }
+    write(&text)
 }
 
 /// A person reads and types here.

@@ -183,12 +183,21 @@ impl Markdown {
                 self.state = State::Code { fence, colours };
             }
             Kind::Flow(flow) => {
-                for row in self.flow_rows(line, &flow) {
+                let rows = self.flow_rows(line, &flow);
+                self.begin_flow(&flow);
+                for row in rows {
                     self.emit(row.line);
                 }
             }
         }
         self.open = None;
+    }
+
+    /// A heading stands apart from what is above it.
+    fn begin_flow(&mut self, flow: &Flow) {
+        if flow.base == Style::Heading && self.open.is_none() {
+            self.owes_blank |= self.has_begun;
+        }
     }
 
     fn kind(&self, line: &str) -> Kind {
@@ -246,6 +255,9 @@ impl Markdown {
                 };
                 let sure = rows[..sure].iter().rposition(|row| row.is_whole).map_or(0, |last| last + 1);
                 let count = if rows.len() - sure > MOST_HELD { rows.len() - 1 } else { sure };
+                if count > 0 {
+                    self.begin_flow(&flow);
+                }
                 for row in rows.into_iter().take(count) {
                     self.open = Some(from + row.end);
                     self.emit(row.line);

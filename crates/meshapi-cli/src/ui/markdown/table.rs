@@ -11,6 +11,35 @@ use crate::ui::{
 
 const GAP: &str = "  ";
 
+/// Where the cells of a column stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Side {
+    #[default]
+    Left,
+    Middle,
+    Right,
+}
+
+impl Side {
+    /// As the colons of the rule below the header say.
+    fn of(rule: &str) -> Side {
+        match (rule.starts_with(':'), rule.ends_with(':')) {
+            (true, true) => Side::Middle,
+            (false, true) => Side::Right,
+            (_, false) => Side::Left,
+        }
+    }
+
+    /// How many of the free cells come before the text.
+    fn before(self, free: usize) -> usize {
+        match self {
+            Side::Left => 0,
+            Side::Middle => free / 2,
+            Side::Right => free,
+        }
+    }
+}
+
 /// The lines of a table whose rows these are.
 pub(super) fn lines(rows: &[String], columns: usize) -> Vec<Line> {
     let is_rule =
@@ -30,7 +59,15 @@ pub(super) fn lines(rows: &[String], columns: usize) -> Vec<Line> {
     let widths: Vec<usize> =
         (0..count).map(|at| cells.iter().map(|row| width(row, at)).max().unwrap_or(0)).collect();
     let total = widths.iter().sum::<usize>() + GAP.len() * count.saturating_sub(1);
-    if total <= columns { grid(&cells, &widths, has_header) } else { records(&cells, has_header, columns) }
+    let sides: Vec<Side> = match rows.get(1).filter(is_rule) {
+        Some(rule) => split(rule).iter().map(|cell| Side::of(cell)).collect(),
+        None => Vec::new(),
+    };
+    if total <= columns {
+        grid(&cells, &widths, &sides, has_header)
+    } else {
+        records(&cells, has_header, columns)
+    }
 }
 
 /// The cells of a row; `\|` is no border.
@@ -64,17 +101,22 @@ fn cell_width(cell: &[Span]) -> usize {
     cell.iter().map(|span| text::width(span.text())).sum()
 }
 
-fn grid(cells: &[Vec<Vec<Span>>], widths: &[usize], has_header: bool) -> Vec<Line> {
+fn grid(cells: &[Vec<Vec<Span>>], widths: &[usize], sides: &[Side], has_header: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     for (at, row) in cells.iter().enumerate() {
         let mut line: Vec<Span> = Vec::new();
         for (column, width) in widths.iter().enumerate() {
             let empty = Vec::new();
             let cell = row.get(column).unwrap_or(&empty);
+            let free = width - cell_width(cell);
+            let before = sides.get(column).copied().unwrap_or_default().before(free);
+            if before > 0 {
+                line.push(Span::new(Style::Plain, &" ".repeat(before)));
+            }
             line.extend(cell.iter().cloned());
             if column + 1 < widths.len() {
-                let fill = " ".repeat(width - cell_width(cell));
-                line.push(Span::new(Style::Plain, &format!("{fill}{GAP}")));
+                let after = " ".repeat(free - before);
+                line.push(Span::new(Style::Plain, &format!("{after}{GAP}")));
             }
         }
         lines.push(Line::from_spans(line));

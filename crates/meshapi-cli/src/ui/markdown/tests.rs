@@ -62,6 +62,20 @@ fn without_colours_the_source_is_shown() {
 }
 
 #[test]
+fn columns_stand_where_the_rule_says() {
+    let table = "| a | b | c |\n|:--|--:|:-:|\n| 1 | 2 | 3 |\n| wide | wide | wide |\n";
+    let lines = plain(&render(table, 80, dark()));
+    assert_eq!(lines[0], "a        b   c");
+    assert_eq!(lines[2], "1        2   3");
+    assert_eq!(lines[3], "wide  wide  wide");
+}
+
+#[test]
+fn a_heading_stands_apart() {
+    assert_eq!(plain(&render("# a\nb\n## c\n\nd", 80, dark())), ["a", "b", "", "c", "", "d"]);
+}
+
+#[test]
 fn a_table_that_does_not_fit_becomes_records() {
     let shown =
         plain(&render("| name | value |\n|---|---|\n| alpha beta | gamma delta |\n| x | y |", 16, dark()));
