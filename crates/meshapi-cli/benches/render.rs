@@ -187,7 +187,7 @@ mod screen {
         let deltas = deltas(&text);
         bencher.counter(BytesCount::of_str(&text)).bench_local(|| {
             let mut now = Instant::now();
-            let mut state = State::new(theme(), SIZE, now);
+            let mut state = State::new(theme(), SIZE, false, now);
             let mut bytes = 0;
             for frame in black_box(&deltas).chunks(DELTAS_PER_FRAME) {
                 for delta in frame {

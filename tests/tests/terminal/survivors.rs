@@ -3,7 +3,7 @@
 use mesh_client::scripted::Script;
 use mesh_tests::{lab::Lab, pty::Terminal};
 
-use crate::{USUAL, answers, at_prompt, says, serve};
+use crate::{USUAL, WIDE, answers, at_prompt, says, serve};
 
 /// A session was killed while its server ran, and the next one asks about it.
 struct LeftBehind {
@@ -28,7 +28,8 @@ impl LeftBehind {
         let records = std::fs::read(records(&lab)).expect("its record stays");
         let records: serde_json::Value = serde_json::from_slice(&records).expect("it is JSON");
         let pid = records[0]["pid"].to_string();
-        let mut terminal = Terminal::start(&lab, &[], USUAL);
+        // In a wide one, how much of a row fits does not depend on the pid.
+        let mut terminal = Terminal::start(&lab, &[], WIDE);
         terminal.wait_for("a (adopt) ›");
         Some(LeftBehind { lab, port, pid, terminal })
     }
@@ -50,8 +51,7 @@ impl LeftBehind {
     /// The screen, in which the port is a name.
     fn screen(&mut self) -> String {
         let screen = self.terminal.whole().trim_end().replace(&self.port.to_string(), "PORT");
-        // How much of a pid fits into its row depends on the pid.
-        crate::redacted(&self.lab, &screen).replace("PID…", "PID")
+        crate::redacted(&self.lab, &screen)
     }
 }
 
