@@ -45,6 +45,7 @@ mod receipt;
 pub mod reference;
 mod session;
 mod tier;
+mod weight;
 
 pub use body::Unreadable;
 pub use classify::TaskClass;

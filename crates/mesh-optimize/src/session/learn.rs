@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 
-use super::memory::{Fact, Known, MANY, Memory};
+use super::memory::{BYTES_PER_TOKEN, Fact, Known, MANY, Memory};
 use super::state::{Frozen, SessionState};
 use crate::body::{Body, Form, Message, Part, Role, Text};
 use crate::edit::{Edit, Hole};
@@ -13,6 +13,7 @@ use crate::levers::clean::{Row, equal_lines, punch, rows, terminal};
 use crate::levers::repeat::Run;
 use crate::levers::shorten::names;
 use crate::levers::{NAMED, arguments, has_note};
+use crate::weight::weigh;
 
 /// String arguments shorter than this are not looked at for repeated lines: a run has 208 bytes at least.
 const ARGUMENT_BYTES: usize = 208;
@@ -92,9 +93,11 @@ impl SessionState {
     }
 
     fn fact(&mut self, message: usize, index: usize, text: &Text, original: &Decoded<'_>) -> Fact {
+        let weight = weigh(&original.text);
         let mut fact = Fact {
-            len: original.text.len(),
             now: original.text.len(),
+            whole: weight,
+            sent: weight,
             lossy: has_note(&original.text),
             ..Fact::opaque(message, index, text)
         };
@@ -128,6 +131,7 @@ impl SessionState {
         let fact = &mut self.memory.texts[id];
         fact.rendered = Some(frozen.edit.render(bytes, original, text.form).into());
         fact.now = frozen.edit.len();
+        fact.sent = weigh(&frozen.edit.text(&original.text));
         fact.lossy |= frozen.lossy;
     }
 
@@ -230,8 +234,9 @@ impl Fact {
             part: text.part,
             kind: ResultKind::Log,
             path: None,
-            len: text.span.len(),
             now: text.span.len(),
+            whole: text.span.len() as f64 / BYTES_PER_TOKEN,
+            sent: text.span.len() as f64 / BYTES_PER_TOKEN,
             rendered: None,
             used: message,
             lossy: false,

@@ -11,7 +11,7 @@ use crate::levers::repeat::{Hashed, Shelf};
 
 type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
-/// Bytes of a token: 2.77 characters, counted on recorded Claude sessions (section 7). Only ratios of it decide anything.
+/// Bytes of a token, where a text cannot be looked at: 2.77 characters, counted on recorded Claude sessions (section 7).
 pub(crate) const BYTES_PER_TOKEN: f64 = 2.77;
 
 /// No one text is the home of a name.
@@ -59,17 +59,19 @@ pub(crate) struct Fact {
     /// For a result and for arguments: what the call is about.
     pub(crate) kind: ResultKind,
     pub(crate) path: Option<u64>,
-    /// Bytes of the text as the client sent it, and of what stands there now.
-    pub(crate) len: usize,
+    /// Bytes of what stands there now.
     pub(crate) now: usize,
+    /// Tokens (estimated) of the text as the client sent it, and of what stands there now.
+    pub(crate) whole: f64,
+    pub(crate) sent: f64,
     /// What stands there instead, as JSON.
     pub(crate) rendered: Option<Arc<[u8]>>,
     /// The last reply that used a name which only this text holds; its own message before that.
     pub(crate) used: usize,
     /// Something was lost.
     pub(crate) lossy: bool,
-    /// Bytes that the next rule would take; computed once.
-    pub(crate) offer: Option<usize>,
+    /// Tokens (estimated) that the next rule would take; computed once.
+    pub(crate) offer: Option<f64>,
 }
 
 impl Memory {
@@ -81,9 +83,10 @@ impl Memory {
         self.blocks.truncate(from);
         for message in from..count {
             let texts = &self.texts[self.texts_in(message, message + 1)];
-            let (len, now) = texts.iter().fold((0, 0), |(len, now), fact| (len + fact.len, now + fact.now));
-            self.whole.push(self.whole.last().unwrap_or(&0.0) + len as f64 / BYTES_PER_TOKEN);
-            self.sent.push(self.sent.last().unwrap_or(&0.0) + now as f64 / BYTES_PER_TOKEN);
+            let (whole, sent) =
+                texts.iter().fold((0.0, 0.0), |(whole, sent), fact| (whole + fact.whole, sent + fact.sent));
+            self.whole.push(self.whole.last().unwrap_or(&0.0) + whole);
+            self.sent.push(self.sent.last().unwrap_or(&0.0) + sent);
             self.blocks.push(self.blocks.last().unwrap_or(&0) + self.messages[message].message.blocks);
         }
     }

