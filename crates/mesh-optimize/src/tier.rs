@@ -55,6 +55,33 @@ pub(crate) const REQUESTS_LEFT: (f64, f64) = (10.0, 80.0);
 /// three eighths as many again. Section 6 has 1.2, for a rule that does not bound what a cut may lose.
 pub(crate) const MARGIN: f64 = 1.6;
 
+/// Returns the levers that `dial` runs with a provider, in their order.
+///
+/// ```
+/// use mesh_optimize::{Dial, Lever, Provider, levers};
+///
+/// let dial: Dial = "0.1".parse()?;
+/// assert_eq!(levers(dial, &Provider::ANTHROPIC), [Lever::Breakpoints, Lever::CleanUp]);
+/// assert_eq!(levers(dial, &Provider::prefix(0.1)), [Lever::CleanUp]);
+/// # Ok::<(), mesh_optimize::DialError>(())
+/// ```
+pub fn levers(dial: Dial, provider: &Provider) -> Vec<Lever> {
+    if dial.is_off() {
+        return Vec::new();
+    }
+    let tier = Tier::of(dial, provider);
+    let prunes = tier.logs.is_some() || tier.superseded.is_some() || tier.others.is_some();
+    [
+        (Lever::Breakpoints, provider.is_marked()),
+        (Lever::CleanUp, true),
+        (Lever::Prune, prunes),
+        (Lever::Arguments, tier.arguments.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(lever, runs)| runs.then_some(lever))
+    .collect()
+}
+
 impl Tier {
     /// Looks up what `dial` allows with a provider.
     ///
