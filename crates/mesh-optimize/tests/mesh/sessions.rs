@@ -44,8 +44,9 @@ fn receipts_say_what_was_saved() {
                 (claimed - saved) / native * 100.0
             );
             assert!(paid <= native * 1.08, "dearer: {about}");
-            // The saving within 5 %; where little was saved, within a hundredth of the bill.
-            assert!((claimed - saved).abs() <= f64::max(saved.abs() * 0.05, native * 0.01), "{about}");
+            // The saving within 5 %; where little was saved, within a fiftieth of the bill: what a cut text weighs is estimated, and this
+            // provider counts tokens in its own way.
+            assert!((claimed - saved).abs() <= f64::max(saved.abs() * 0.05, native * 0.02), "{about}");
         }
     }
 }
