@@ -142,9 +142,11 @@ fn read_summary(text: &str) -> String {
     format!("read {chars} chars ({lines} {})", if lines == 1 { "line" } else { "lines" })
 }
 
+/// The lines of a result as one.
 fn brief(text: &str) -> String {
     let clean = text::sanitize_output(text);
-    text::clip_chars(&text::one_line(clean.trim()), MAX_BRIEF_CHARS).into_owned()
+    let lines: Vec<&str> = clean.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    text::clip_chars(&text::one_line(&lines.join(" ")), MAX_BRIEF_CHARS).into_owned()
 }
 
 #[cfg(test)]
@@ -183,6 +185,10 @@ mod tests {
                 shown("grep", "a.rs:1: x\nb.rs:2: y", false, None),
                 shown("read_file", "Error: no such file", true, None),
                 shown("nope", "unknown tool", true, None),
+                shown("ask_user", "The user answered:\nWhich store?\n  -> a plain file", false, None),
+                shown("web_search", "1. a\r\n\n\n\t2. b\u{1b}[1m\u{1b}[0m\r\u{202e}c", false, None),
+                shown("web_search", &"many words ".repeat(40), false, None),
+                shown("web_search", " \n", false, None),
                 show(&[denied("")]),
                 show(&[denied("nobody can be asked in a headless run")]),
             ]
