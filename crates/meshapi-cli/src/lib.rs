@@ -7,6 +7,7 @@
 //! - [`savings`]: what the dial did in a session
 //! - [`exit`]: errors to a line, a hint and an exit code
 //! - [`ui`]: what is shown, as values; `ui/json.rs` for programs
+//! - [`input`]: lines of standard input
 //! - [`log`]: the trace behind `MESHAPI_LOG`
 //! - [`sys`]: what differs by platform
 //!
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod exit;
+pub mod input;
 pub mod log;
 pub mod repl;
 pub mod savings;

@@ -1,7 +1,7 @@
 //! The headless run: prompts in, text or events out, an exit code at the end.
 
 use std::{
-    io::{BufRead, BufReader, IsTerminal, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
+    io::{IsTerminal, Read, Stderr, Stdout, Write, stderr, stdin, stdout},
     path::PathBuf,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use crate::{
     commands,
     config::{Config, Environment, key::KeySource},
     exit::{Exit, Failure},
+    input,
     repl::{
         Session, plain,
         slash::{self, Attachments, ModelList, SlashContext},
@@ -248,20 +249,10 @@ impl Output {
     }
 }
 
-/// Lines of standard input, read one ahead by a thread of their own: a read cannot be cancelled.
+/// Lines of standard input, read one ahead.
 fn read_lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        let mut input = BufReader::new(stdin());
-        let mut bytes = Vec::new();
-        while input.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
-            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
-            bytes.clear();
-            if sender.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
+    input::each_line(move |line| sender.blocking_send(line).is_ok());
     receiver
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, BufRead, BufReader, Write, stderr, stdin, stdout},
+    io::{self, Write, stderr, stdout},
     sync::Arc,
 };
 
@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     config::{Config, Environment, history},
     exit::{Exit, Failure},
+    input,
     repl::{
         ask::{Ask, SIGN},
         core::Core,
@@ -109,7 +110,7 @@ fn ask(prompt: &Line) {
     let _ = stderr().flush();
 }
 
-/// Lines of standard input, read by a thread of their own: a read cannot be withdrawn, a question can.
+/// Lines of standard input: a read cannot be withdrawn, a question can.
 #[derive(Clone)]
 struct Lines {
     input: Arc<Mutex<Input>>,
@@ -125,17 +126,7 @@ impl Lines {
     fn read() -> Lines {
         // A person cannot type faster than we take.
         let (sender, lines) = mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            let mut input = BufReader::new(stdin());
-            let mut bytes = Vec::new();
-            while input.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
-                let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
-                bytes.clear();
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        input::each_line(move |line| sender.send(line).is_ok());
         Lines::of(lines)
     }
 

@@ -4,6 +4,7 @@
 //! a command passes [`text::sanitize`] on its way into a [`line::Span`], so no escape sequence reaches the terminal.
 pub mod approve;
 pub mod diff;
+pub mod events;
 pub mod highlight;
 pub mod json;
 pub mod line;

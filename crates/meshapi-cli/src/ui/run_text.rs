@@ -2,17 +2,9 @@
 
 use std::io::{self, Write};
 
-use mesh_agent::{CallOutcome, Event, Interrupt, Listener, ToolOutput, TurnEnd, TurnReport, plan::Step};
+use mesh_agent::{Event, Interrupt, Listener};
 
-use crate::ui::{
-    diff,
-    line::{Line, Style},
-    savings,
-    status::{self, Status},
-    text,
-    theme::Theme,
-    tool::{self, ToolResult},
-};
+use crate::ui::{events, line::Line, text, theme::Theme, tool};
 
 /// Writes a run as it happens. Text is written and flushed in one go for each piece that arrives.
 pub struct TextRun<O, E> {
@@ -60,44 +52,8 @@ impl<O: Write + Send, E: Write + Send> TextRun<O, E> {
         }
     }
 
-    fn call_ended(&mut self, name: &str, output: &ToolOutput, outcome: CallOutcome, plan: Option<&[Step]>) {
-        match (outcome, plan) {
-            // Event::CallStopped has said it.
-            (CallOutcome::Denied | CallOutcome::Refused, _) => {}
-            (_, Some(steps)) if !output.is_error => {
-                for line in tool::plan(steps) {
-                    self.say(&line);
-                }
-            }
-            _ => {
-                if let Some(change) = &output.change {
-                    for line in diff::change(change.before.as_deref(), &change.after) {
-                        self.say(&line);
-                    }
-                }
-                let ToolOutput { text, is_error, exit_code, .. } = output;
-                let result = ToolResult { tool: name, text, is_error: *is_error, exit_code: *exit_code };
-                for line in tool::result(&result) {
-                    self.say(&line);
-                }
-            }
-        }
-    }
-
-    fn turn_ended(&mut self, report: &TurnReport) {
-        self.end_line();
-        for line in end_lines(&report.end) {
-            self.say(&line);
-        }
-        self.say(&status::line(&Status {
-            model: &report.model,
-            prompt_tokens: report.prompt_tokens,
-            completion_tokens: report.completion_tokens,
-            cost: report.turn_cost.total(),
-            session_cost: report.session_cost.total(),
-            answering: report.model_time,
-        }));
-        if let Some(line) = savings::line(&report.savings) {
+    fn say_all(&mut self, lines: impl IntoIterator<Item = Line>) {
+        for line in lines {
             self.say(&line);
         }
     }
@@ -108,72 +64,22 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
         match event {
             Event::Text(piece) => self.write(&text::sanitize_prose(piece)),
             Event::HopEnded { .. } => self.end_line(),
-            Event::Retry { attempt, of, wait, error, text_shown } => {
+            Event::Retry { .. } | Event::WholeRequest { .. } | Event::SavingsOff { .. } => {
                 self.end_line();
-                let again = if text_shown { "; the answer starts again" } else { "" };
-                let wait = wait.as_secs_f64();
-                let text = format!("retrying in {wait:.1}s (attempt {attempt}/{of}){again}: {error}");
-                self.say(&Line::prose(Style::Warn, &text));
-            }
-            Event::WholeRequest { error, text_shown } => {
-                self.end_line();
-                let again = if text_shown { "; the answer starts again" } else { "" };
-                let text = format!("asking once more without streaming{again}: {error}");
-                self.say(&Line::prose(Style::Warn, &text));
-            }
-            Event::SavingsOff { note } => {
-                self.end_line();
-                self.say(&savings::off(note));
+                self.say_all(events::note(&event));
             }
             Event::CallStarted { summary, .. } => self.say(&tool::header(summary)),
             Event::CallStopped { summary, reason } => {
-                self.say(&tool::header(summary));
-                self.say(&tool::denied(reason));
+                self.say_all([tool::header(summary), tool::denied(reason)]);
             }
             Event::CallEnded { name, output, outcome, plan, .. } => {
-                self.call_ended(name, output, outcome, plan);
+                self.say_all(events::call(name, output, outcome, plan, &[]));
             }
-            Event::TurnEnded(report) => self.turn_ended(report),
+            Event::TurnEnded(report) => {
+                self.end_line();
+                self.say_all(events::end(&report.end).into_iter().chain(events::status(report)));
+            }
             Event::HopStarted { .. } | Event::Reasoning(_) | Event::ToolArguments { .. } => {}
-        }
-    }
-}
-
-/// What a person is told about an end that is not a plain one.
-pub fn end_lines(end: &TurnEnd) -> Vec<Line> {
-    match end {
-        TurnEnd::Finished { text, open_steps } => {
-            let mut lines = Vec::new();
-            if text.trim().is_empty() {
-                lines.push(Line::prose(Style::Warn, "the model ended its turn without a word"));
-            }
-            if !open_steps.is_empty() {
-                let count = open_steps.len();
-                let text = format!("⚠ ended its turn with {count} plan step(s) not completed:");
-                lines.push(Line::prose(Style::Warn, &text));
-                let step = |(i, step): &(usize, Step)| format!("    {i}. {}", step.title);
-                lines.extend(open_steps.iter().map(|open| Line::prose(Style::Warn, &step(open))));
-                lines.push(Line::prose(Style::Dim, "  tell it to continue, or to say what is in its way"));
-            }
-            lines
-        }
-        TurnEnd::HopLimit { hops } => vec![Line::prose(
-            Style::Warn,
-            &format!(
-                "Stopped after {hops} tool hops; the work so far is kept. Say \"continue\", wrap up, or raise --max-hops."
-            ),
-        )],
-        TurnEnd::Failed { failure, kept } => {
-            let mut lines = vec![Line::prose(Style::Bad, &failure.message)];
-            if *kept > 0 {
-                lines.push(Line::prose(Style::Dim, &format!("  {kept} completed action(s) kept")));
-            }
-            lines
-        }
-        TurnEnd::Interrupted { kept } => {
-            let kept =
-                if *kept > 0 { format!(" — {kept} completed action(s) kept") } else { String::new() };
-            vec![Line::prose(Style::Warn, &format!("aborted by user{kept}"))]
         }
     }
 }

@@ -2,21 +2,15 @@
 
 use std::time::Instant;
 
-use mesh_agent::{
-    CallOutcome, Event, Listener, ToolOutput, TurnEnd, TurnReport, builtin::RunningServer, plan::Step,
-};
+use mesh_agent::{Event, Listener, TurnEnd, TurnReport, builtin::RunningServer};
 use mesh_client::ErrorKind;
 use serde_json::Value;
 
 use super::{Screen, state::Phase};
 use crate::ui::{
-    diff,
+    events,
     line::{Line, Style},
-    run_text::end_lines,
-    savings,
-    status::{self, Status},
-    text,
-    tool::{self, ToolResult},
+    text, tool,
 };
 
 /// Shows a turn on the screen as it happens.
@@ -55,22 +49,17 @@ impl Listener for ScreenListener {
                 self.phase(Phase::Preparing { tool: text::one_line(name).into_owned(), chars });
             }
             Event::Retry { attempt, of, wait, error, text_shown } => {
-                let again = if text_shown { "; the answer starts again" } else { "" };
                 if text_shown || self.last_trouble != Some(error.kind()) {
-                    let seconds = wait.as_secs_f64();
-                    let text = format!("retrying in {seconds:.1}s (attempt {attempt}/{of}){again}: {error}");
-                    self.screen.say([Line::prose(Style::Warn, &text)]);
+                    self.screen.say(events::note(&event));
                 }
                 self.last_trouble = Some(error.kind());
                 self.phase(Phase::Retrying { at: Instant::now() + wait, attempt, of });
             }
-            Event::WholeRequest { error, text_shown } => {
-                let again = if text_shown { "; the answer starts again" } else { "" };
-                let text = format!("asking once more without streaming{again}: {error}");
-                self.screen.say([Line::prose(Style::Warn, &text)]);
+            Event::WholeRequest { .. } => {
+                self.screen.say(events::note(&event));
                 self.phase(Phase::Waiting);
             }
-            Event::SavingsOff { note } => self.screen.say([savings::off(note)]),
+            Event::SavingsOff { .. } => self.screen.say(events::note(&event)),
             Event::HopEnded { .. } => self.screen.with(super::state::State::end_text),
             Event::CallStarted { name, summary, args, .. } => {
                 self.seen = self.screen.with(|state| state.take_asked(summary));
@@ -93,42 +82,14 @@ impl Listener for ScreenListener {
             }
             Event::CallEnded { name, output, outcome, plan, .. } => {
                 let seen = self.seen.take().unwrap_or_default();
-                self.screen.say(call_lines(name, output, outcome, plan, &seen));
+                self.screen.say(match &output.server {
+                    Some(server) => server_panel(server),
+                    // The person's own answer stands there.
+                    None if name == "ask_user" && !output.is_error => Vec::new(),
+                    None => events::call(name, output, outcome, plan, &seen),
+                });
             }
             Event::TurnEnded(report) => self.screen.say(turn_lines(report)),
-        }
-    }
-}
-
-/// What is shown of a call that came to its end, when `seen` stands above it already.
-fn call_lines(
-    name: &str,
-    output: &ToolOutput,
-    outcome: CallOutcome,
-    plan: Option<&[Step]>,
-    seen: &[Line],
-) -> Vec<Line> {
-    match (outcome, plan) {
-        // Event::CallStopped has said it.
-        (CallOutcome::Denied | CallOutcome::Refused, _) => Vec::new(),
-        // The person's own answer stands there.
-        _ if name == "ask_user" && !output.is_error => Vec::new(),
-        (_, Some(steps)) if !output.is_error => tool::plan(steps),
-        _ => {
-            let change = output.change.as_ref();
-            let mut lines = change.map_or_else(Vec::new, |c| diff::change(c.before.as_deref(), &c.after));
-            if seen.ends_with(&lines) {
-                lines.clear();
-            }
-            let ToolOutput { text, is_error, exit_code, server, .. } = output;
-            match server {
-                Some(server) => lines.extend(server_panel(server)),
-                None => {
-                    let result = ToolResult { tool: name, text, is_error: *is_error, exit_code: *exit_code };
-                    lines.extend(tool::result(&result));
-                }
-            }
-            lines
         }
     }
 }
@@ -163,19 +124,11 @@ fn server_panel(server: &RunningServer) -> Vec<Line> {
 
 /// The end of a turn: what was unusual about it, a rule, what it cost.
 fn turn_lines(report: &TurnReport) -> Vec<Line> {
-    let mut lines = end_lines(&report.end);
+    let mut lines = events::end(&report.end);
     if let (TurnEnd::Interrupted { .. }, Some(last)) = (&report.end, lines.last_mut()) {
         *last = Line::prose(Style::Warn, &format!("{}, returning to prompt", last.plain()));
     }
     lines.push(Line::blank());
-    lines.push(status::line(&Status {
-        model: &report.model,
-        prompt_tokens: report.prompt_tokens,
-        completion_tokens: report.completion_tokens,
-        cost: report.turn_cost.total(),
-        session_cost: report.session_cost.total(),
-        answering: report.model_time,
-    }));
-    lines.extend(savings::line(&report.savings));
+    lines.extend(events::status(report));
     lines
 }
