@@ -129,6 +129,12 @@ impl Line {
         Line { spans, is_prose: false }
     }
 
+    /// The same, broken between words where it is too wide.
+    #[must_use]
+    pub fn into_prose(self) -> Line {
+        Line { is_prose: true, ..self }
+    }
+
     /// Whether it is broken between words.
     pub fn is_prose(&self) -> bool {
         self.is_prose

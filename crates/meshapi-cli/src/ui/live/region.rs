@@ -125,6 +125,9 @@ impl Region {
 
     /// Takes the region off the screen: the cursor stands in the first cell below what was committed.
     pub fn clear(&mut self) -> String {
+        if self.rewraps {
+            self.at.0 += self.added_by_wrapping();
+        }
         let mut pen = Pen { theme: self.theme, out: String::new(), at: self.at };
         pen.go(0, 0);
         pen.out.push_str("\x1b[J");
@@ -137,9 +140,6 @@ impl Region {
     /// Only rows that were the region's own before are erased. Where we do not know that the terminal wraps them anew, a part
     /// of them may be left above, but a committed line is never lost.
     pub fn redraw(&mut self, finished: Vec<Line>, frame: Frame) -> String {
-        if self.rewraps {
-            self.at.0 += self.added_by_wrapping();
-        }
         let cleared = self.clear();
         let drawn = self.draw(finished, frame);
         format!("{}{cleared}{drawn}{}", SYNC.0, SYNC.1)

@@ -33,6 +33,16 @@ struct Shared {
     is_gone: bool,
 }
 
+impl Shared {
+    /// The terminal may have another size before we are told: what is drawn for the old one would miss its rows.
+    fn follow_size(&mut self) {
+        let size = terminal::size();
+        if size != self.state.size() {
+            self.state.resize(size);
+        }
+    }
+}
+
 impl Screen {
     /// A screen that looks so, on a terminal that wraps anew or does not. When the terminal is gone, the interrupt is raised.
     pub fn new(look: Look, rewraps: bool, interrupt: Interrupt) -> Screen {
@@ -64,7 +74,10 @@ impl Screen {
     }
 
     fn draw(&self, shared: &mut Shared) {
-        if let Some(bytes) = shared.state.draw(Instant::now()) {
+        let now = Instant::now();
+        if shared.state.is_due(now) {
+            shared.follow_size();
+            let bytes = shared.state.draw_now(now);
             self.write(shared, &bytes);
         }
     }
@@ -72,6 +85,7 @@ impl Screen {
     /// Takes the region off the screen before others use the terminal. The next change of the state draws it again.
     pub fn hide(&self) {
         let mut shared = self.lock();
+        shared.follow_size();
         let bytes = shared.state.hide();
         self.write(&mut shared, &bytes);
     }
@@ -105,6 +119,7 @@ impl Screen {
     /// The turn is over: gives up the messages that wait and the text that was typed.
     pub fn end(&self) -> (VecDeque<String>, String) {
         let mut shared = self.lock();
+        shared.follow_size();
         let bytes = shared.state.end();
         self.write(&mut shared, &bytes);
         shared.answer = None;
@@ -122,6 +137,7 @@ impl Screen {
             shared.state.say(lines);
             shared.state.set_question(Some(question));
             shared.answer = Some(sender);
+            shared.follow_size();
             let bytes = shared.state.draw_now(Instant::now());
             self.write(&mut shared, &bytes);
         }

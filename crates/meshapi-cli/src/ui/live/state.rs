@@ -295,9 +295,14 @@ impl State {
 
     /// What has to be written to the terminal by now, if anything.
     pub fn draw(&mut self, now: Instant) -> Option<String> {
+        self.is_due(now).then(|| self.draw_now(now))
+    }
+
+    /// Whether something has to be written to the terminal by now.
+    pub fn is_due(&mut self, now: Instant) -> bool {
         let beat = now.duration_since(self.last_redraw) >= BEAT && self.question.is_none();
         if !self.is_dirty && !beat {
-            return None;
+            return false;
         }
         if let Some(markdown) = &mut self.markdown {
             let lines = markdown.take_finished();
@@ -310,10 +315,7 @@ impl State {
             REDRAW
         };
         let last = if least == APPEND { self.last_write } else { self.last_redraw };
-        if now.duration_since(last) < least {
-            return None;
-        }
-        Some(self.draw_now(now))
+        now.duration_since(last) >= least
     }
 
     /// The same without waiting.

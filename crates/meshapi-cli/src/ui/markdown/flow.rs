@@ -87,5 +87,6 @@ fn paint(parsed: &Parsed, cells: &[Cell], margin: &[(Style, String)]) -> Line {
         let look = &parsed.looks[run[0].look];
         spans.push(Span::new_prose(look.style, &text).with_link(look.link.clone()));
     }
-    Line::from_spans(spans)
+    // The screen may be narrower before the row is on it.
+    Line::from_spans(spans).into_prose()
 }
