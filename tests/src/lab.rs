@@ -1,10 +1,13 @@
 //! The lab: the binary from outside, beside a scripted gateway, in a throw-away home and workspace.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use mesh_client::scripted::{Script, ScriptedGateway, ScriptedRequest};
@@ -22,6 +25,20 @@ pub struct Lab {
     root: TempDir,
 }
 
+/// A folder of its own. The model is told where it works and tokens are weighed by what it is told: every name is as
+/// long and of digits alone, so that the figures and the screens of all runs are the same.
+fn folder() -> std::io::Result<TempDir> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
+        let name = format!("{:06}{next:04}", std::process::id() % 1_000_000);
+        match tempfile::Builder::new().prefix(&name).rand_bytes(0).tempdir_in("/tmp") {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+}
+
 impl Lab {
     /// Starts the gateway.
     ///
@@ -31,7 +48,7 @@ impl Lab {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("an event loop");
         let gateway = runtime.block_on(ScriptedGateway::start(script)).expect("a loopback socket");
-        let root = tempfile::tempdir().expect("a temporary folder");
+        let root = folder().expect("a temporary folder");
         for folder in ["home", "work"] {
             std::fs::create_dir(root.path().join(folder)).expect("a folder");
         }

@@ -88,7 +88,7 @@ pub fn wire(
 /// The same for any gateway.
 ///
 /// # Errors
-/// As [`wire`].
+/// As [`wire()`].
 pub fn wire_to(
     gateway: Gateway,
     config: &Config,

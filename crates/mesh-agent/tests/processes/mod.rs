@@ -6,7 +6,10 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -86,7 +89,13 @@ pub(crate) fn server() -> String {
     format!("{} processes::serve --exact --ignored --nocapture", std::env::current_exe().unwrap().display())
 }
 
-/// A port that is free now; few programs take one in the range of those that the system gives out by itself.
+/// A port that is free now, below the range from which kernels take ports for connections: no other test is given it by
+/// chance.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1000).unwrap() * 20;
+    (0..20_000)
+        .map(|_| 11_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .unwrap()
 }
