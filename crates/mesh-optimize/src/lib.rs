@@ -26,7 +26,7 @@
 //! - `session`: a history followed request by request: what is cut, when it pays, where the breakpoints stand
 //! - `provider`: cache rules as data; `ledger`: what the client would have paid; `plan`, `receipt`: what was done, what it saved
 //! - `dial`, `estimate`, `classify`, `dialect`: small parts that both profiles share
-//! - [`reference`]: the levers of the published packages, exactly
+//! - [`mod@reference`]: the levers of the published packages, exactly
 mod body;
 mod classify;
 mod dial;
