@@ -47,8 +47,8 @@ pub(crate) fn cells(line: &Line, columns: usize) -> Vec<Line> {
 
 fn words(line: &Line, columns: usize) -> Vec<Line> {
     let indent = indent(&line.plain());
-    // A margin that leaves no room is left out.
-    let indent = if indent * 2 <= columns { indent } else { 0 };
+    // A margin that takes most of the row, or leaves no room for a wide character, is left out.
+    let indent = if indent * 2 <= columns && indent + 2 <= columns { indent } else { 0 };
     let all: Vec<(char, &Span)> =
         line.spans().iter().flat_map(|span| span.text().chars().map(move |c| (c, span))).collect();
     let mut rows = Vec::new();
@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(broken("    deep", 6), ["    de", "ep"]);
         assert_eq!(broken("a verylongword", 6), ["a", "verylo", "ngword"]);
         assert_eq!(broken("日本 語", 4), ["日本", "語"]);
+        assert_eq!(broken(" 日", 2), [" ", "日"]);
         let line = Line::prose(Style::Bold, "ab ").with(Style::Dim, "cd ef");
         assert_eq!(plain(line, 5), ["ab cd", "ef"]);
     }
