@@ -4,6 +4,9 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::ui::line::{Line, Span, Style};
 
+/// Cells of the widest character (U+17D8).
+const WIDEST: usize = 3;
+
 /// Returns how many cells `line` takes.
 pub fn width(line: &Line) -> usize {
     line.spans().iter().map(|span| crate::ui::text::width(span.text())).sum()
@@ -47,8 +50,8 @@ pub(crate) fn cells(line: &Line, columns: usize) -> Vec<Line> {
 
 fn words(line: &Line, columns: usize) -> Vec<Line> {
     let indent = indent(&line.plain());
-    // A margin that takes most of the row, or leaves no room for a wide character, is left out.
-    let indent = if indent * 2 <= columns && indent + 2 <= columns { indent } else { 0 };
+    // A margin that takes most of the row, or leaves no room for the widest character, is left out.
+    let indent = if indent * 2 <= columns && indent + WIDEST <= columns { indent } else { 0 };
     let all: Vec<(char, &Span)> =
         line.spans().iter().flat_map(|span| span.text().chars().map(move |c| (c, span))).collect();
     let mut rows = Vec::new();
@@ -153,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn prose_loses_only_blanks(text in "[ \\PC]{0,60}", columns in 2usize..20) {
+        fn prose_loses_only_blanks(text in "[ \\PC]{0,60}", columns in WIDEST..20) {
             let line = Line::prose(Style::Plain, &text);
             let whole: String = line.plain().split(' ').collect();
             let broken = rows(line, columns);
@@ -163,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_lost(text in "\\PC{0,60}", columns in 2usize..20) {
+        fn nothing_is_lost(text in "\\PC{0,60}", columns in WIDEST..20) {
             let line = Line::of(Style::Plain, &text);
             let whole = line.plain().into_owned();
             let broken = rows(line, columns);
