@@ -45,6 +45,46 @@ pub fn for_child(
     variables.into_iter().filter(|(name, _)| !is_withheld_os(name))
 }
 
+/// Names that a confined command gets. From spec/safety.md 5.8, and what toolchains look for; none is a place for a secret.
+#[rustfmt::skip]
+const CONFINED: &[&str] = &[
+    "PATH", "HOME", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TERMINFO", "TZ", "USER", "LOGNAME", "SHELL", "PWD", "COLUMNS",
+    "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "EDITOR", "VISUAL", "PAGER", "GIT_PAGER",
+    "GIT_EDITOR", "DEBIAN_FRONTEND", "SOURCE_DATE_EPOCH", "PORT", "BROWSER",
+    "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "CARGO_INCREMENTAL", "CARGO_NET_OFFLINE", "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS", "NODE_ENV", "NODE_OPTIONS",
+    "NODE_PATH", "NVM_DIR", "NVM_BIN", "VOLTA_HOME", "FNM_DIR", "BUN_INSTALL", "DENO_DIR", "PNPM_HOME", "COREPACK_HOME",
+    "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYENV_ROOT", "PYENV_VERSION", "PYTHONPATH", "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "UV_CACHE_DIR", "GOPATH", "GOROOT", "GOCACHE", "GOMODCACHE", "GOFLAGS",
+    "JAVA_HOME", "JAVA_OPTS", "MAVEN_OPTS", "GRADLE_OPTS", "GEM_HOME", "GEM_PATH", "BUNDLE_PATH", "RBENV_ROOT",
+    "RBENV_VERSION", "DOTNET_ROOT", "ANDROID_HOME", "MAKEFLAGS", "CC", "CXX", "AR", "LD", "CFLAGS", "CXXFLAGS", "CPPFLAGS",
+    "LDFLAGS", "PKG_CONFIG_PATH", "LD_LIBRARY_PATH", "CMAKE_PREFIX_PATH", "OMP_NUM_THREADS",
+    "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_DATE",
+];
+
+/// Returns the variables that a confined command gets: the listed names, less those whose value looks like a credential.
+///
+/// `more` are names that the user lets through. None of ours that holds a credential is among them, whatever the user says.
+pub fn for_confined<'a>(
+    variables: impl IntoIterator<Item = (OsString, OsString)> + 'a,
+    more: &'a [String],
+) -> impl Iterator<Item = (OsString, OsString)> + 'a {
+    variables.into_iter().filter(move |(name, value)| {
+        let Some(name) = name.to_str() else { return false };
+        if more.iter().any(|more| more == name) {
+            return !is_withheld(name);
+        }
+        (CONFINED.contains(&name) || name.starts_with("LC_")) && !holds_login(value)
+    })
+}
+
+/// Whether a value has an address with a name and a password in it.
+fn holds_login(value: &OsStr) -> bool {
+    let value = value.to_string_lossy();
+    value.split("://").skip(1).any(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')))
+}
+
 fn is_withheld_os(name: &OsStr) -> bool {
     name.to_str().is_some_and(is_withheld)
 }
@@ -81,6 +121,24 @@ mod tests {
         for name in ["HOME", "MONKEY", "TOKENIZERS_PARALLELISM", "KEYBOARD", "SECRETS_DIR"] {
             assert!(!names_credential(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_confined_command_gets_what_is_listed() {
+        let all = [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("GITHUB_TOKEN", "x"),
+            ("DATABASE_URL", "x"),
+            ("SSH_AUTH_SOCK", "/run/agent"),
+            ("GOFLAGS", "-x https://u:p@host/"),
+            ("MESH_API_KEY", "x"),
+            ("ASKED_FOR", "x"),
+        ]
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let more = ["ASKED_FOR".to_owned(), "MESH_API_KEY".to_owned()];
+        let kept: Vec<_> = for_confined(all, &more).map(|(name, _)| name).collect();
+        assert_eq!(kept, ["PATH", "LC_ALL", "ASKED_FOR"]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub mod env;
 mod judge;
 mod mode;
 mod path;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod secrets;
 mod shell;
 mod url;

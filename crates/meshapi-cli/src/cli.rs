@@ -42,6 +42,28 @@ pub enum Command {
     Man,
     /// Make request bodies cheaper: one JSON body a line in, one a line out
     Optimize(Optimize),
+    /// Run a command confined: writes in this folder only, no keys, no network
+    Sandbox(Sandbox),
+}
+
+/// `meshapi sandbox`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Sandbox {
+    /// A folder that may be written, instead of this one; may be given again
+    #[arg(long, value_name = "DIR")]
+    pub write: Vec<std::path::PathBuf>,
+    /// A folder or file outside that may be read; may be given again
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<std::path::PathBuf>,
+    /// A variable that is passed on; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// Say on standard error, as one JSON line at the end, how it was confined and how it ended
+    #[arg(long)]
+    pub json: bool,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
 }
 
 /// `meshapi optimize`.

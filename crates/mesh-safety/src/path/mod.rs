@@ -14,6 +14,8 @@ use std::path::Path;
 pub(crate) use guard::{Finding, Guard, Scope};
 pub(crate) use parts::matches;
 pub(crate) use places::Strictness;
+#[cfg(feature = "sandbox")]
+pub(crate) use places::{HOME_SECRETS, HOME_STARTUP};
 pub(crate) use spell::is_invisible;
 
 use crate::{Decision, PermissionMode, Policy};

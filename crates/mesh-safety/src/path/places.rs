@@ -7,7 +7,7 @@ use super::parts::Parts;
 
 /// Stores of keys and histories below a home. The first two lines are seed 14.2.
 #[rustfmt::skip]
-const HOME_SECRETS: &[&str] = &[
+pub(crate) const HOME_SECRETS: &[&str] = &[
     ".ssh", ".aws", ".gnupg", ".gpg", ".docker", ".kube", ".npmrc", ".pypirc", ".netrc", ".bash_history", ".zsh_history",
     ".python_history", ".mysql_history", ".psql_history", ".sqlite_history", ".meshapi",
     ".azure", ".bitcoin", ".boto", ".cache/huggingface/token", ".cargo/credentials", ".cargo/credentials.toml", ".claude.json",
@@ -105,7 +105,7 @@ const SCRATCH: &[&str] =
 
 /// Below a home, run by a shell, an editor, a desktop or a scheduler without being asked again (D-26).
 #[rustfmt::skip]
-const HOME_STARTUP: &[&str] = &[
+pub(crate) const HOME_STARTUP: &[&str] = &[
     ".bash_aliases", ".bash_login", ".bash_logout", ".bash_profile", ".bashrc", ".cshrc", ".curlrc", ".emacs", ".emacs.d",
     ".gdbinit", ".gitconfig", ".gvimrc", ".inputrc", ".irbrc", ".kshrc", ".lldbinit", ".local/bin", ".local/lib",
     ".local/share/applications", ".local/share/systemd", ".login", ".logout", ".mailcap", ".oh-my-zsh", ".pam_environment",

@@ -18,6 +18,7 @@ pub mod demo;
 pub mod exec;
 pub mod man;
 pub mod optimize;
+pub mod sandbox;
 
 /// Reads the settings, shows what was wrong with them on `err`, and begins the trace if one is wanted.
 ///

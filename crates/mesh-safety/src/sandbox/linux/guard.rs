@@ -1,0 +1,127 @@
+//! Which paths of the writable folders are covered: read-only, pinned in their place, or hidden.
+
+use std::path::{Path, PathBuf};
+
+use super::super::{
+    places::{HOME_SECRETS, HOME_STARTUP, PROTECTED},
+    policy::Policy,
+    scan::{Found, is_there},
+    stand_ins::{StandIns, Wanted},
+};
+
+/// How a path is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cover {
+    /// Itself, writable: only so that it cannot be moved away.
+    Pin,
+    /// Itself, read-only.
+    ReadOnly,
+    /// Something empty, read-only.
+    Empty,
+}
+
+/// The covers of one command, outermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Guard {
+    pub(super) covers: Vec<(PathBuf, Cover)>,
+}
+
+/// Names in a `.git` folder that say what git runs or where it looks, with the text of their stand-in. With `commondir` at
+/// `.` git works as without it (spec/safety.md 7).
+const GIT_NAMES: [(&str, &str); 4] =
+    [("hooks", ""), ("config", ""), ("config.worktree", ""), ("commondir", ".\n")];
+
+impl Guard {
+    /// All protected names in the writable folders, there or not.
+    pub(super) fn names(policy: &Policy, found: &Found) -> Vec<Wanted> {
+        let mut names = Vec::new();
+        let in_tree = |path: PathBuf| Wanted { path, text: None };
+        let tops = policy.writable.iter().chain(&found.tops);
+        for top in tops {
+            for name in PROTECTED {
+                names.push(in_tree(protected_in(top, name)));
+            }
+        }
+        for repository in &found.repositories {
+            for (name, text) in GIT_NAMES {
+                if policy.git_setup && name == "config" {
+                    continue;
+                }
+                // A worktree has a commondir of its own, and neither hooks nor settings.
+                names.push(Wanted { path: repository.folder.join(name), text: Some(text) });
+            }
+        }
+        for place in home_places(policy) {
+            names.push(in_tree(place));
+        }
+        names.extend(found.settings.iter().cloned().map(in_tree));
+        names.sort_by(|a, b| a.path.cmp(&b.path));
+        names.dedup_by(|a, b| a.path == b.path);
+        names
+    }
+
+    /// How each of them is covered, now that stand-ins are held.
+    pub(super) fn of(policy: &Policy, found: &Found, held: &StandIns) -> Guard {
+        let mut covers = Vec::new();
+        for wanted in Guard::names(policy, found) {
+            if !is_there(&wanted.path) {
+                continue;
+            }
+            let is_ours = wanted.text.is_none() && held.paths.contains(&wanted);
+            covers.push((wanted.path.clone(), if is_ours { Cover::Empty } else { Cover::ReadOnly }));
+            // Behind a link stands what counts; the link is one more name.
+            if let Ok(target) = wanted.path.canonicalize() {
+                if target != wanted.path && policy.may_write(&target) && !policy.writable.contains(&target) {
+                    covers.push((target, Cover::ReadOnly));
+                }
+            }
+        }
+        for repository in &found.repositories {
+            if !policy.writable.contains(&repository.folder) {
+                covers.push((repository.folder.clone(), Cover::Pin));
+            }
+            let path = repository.folder.join("gitdir");
+            if repository.is_worktree && is_there(&path) {
+                covers.push((path, Cover::ReadOnly));
+            }
+        }
+        for secret in hidden_places(policy) {
+            if is_there(&secret) {
+                covers.push((secret, Cover::Empty));
+            }
+        }
+        for socket in &found.sockets {
+            covers.push((socket.clone(), Cover::Empty));
+        }
+        // Outermost first, and of two covers of one path the stronger.
+        covers.sort();
+        covers.reverse();
+        covers.dedup_by(|a, b| a.0 == b.0);
+        covers.reverse();
+        Guard { covers }
+    }
+}
+
+/// A protected name below a top. Of `.cargo/config` the folder stands for it when it is absent, so that it cannot be made.
+fn protected_in(top: &Path, name: &str) -> PathBuf {
+    let path = top.join(name);
+    match name.split_once('/') {
+        Some((folder, _)) if !top.join(folder).is_dir() => top.join(folder),
+        _ => path,
+    }
+}
+
+/// What shells and desktops run, when the home itself is writable.
+fn home_places(policy: &Policy) -> Vec<PathBuf> {
+    in_writable_home(policy, HOME_STARTUP)
+}
+
+/// Stores of keys, when the home itself is writable.
+fn hidden_places(policy: &Policy) -> Vec<PathBuf> {
+    in_writable_home(policy, HOME_SECRETS)
+}
+
+fn in_writable_home(policy: &Policy, places: &[&str]) -> Vec<PathBuf> {
+    let Some(home) = &policy.home else { return Vec::new() };
+    places.iter().map(|place| home.join(place)).filter(|path| policy.may_write(path)).collect()
+}

@@ -1,0 +1,177 @@
+//! The process inside: init of the namespaces. It builds the walls, starts the command, reaps, and ends with it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    process::{Child, Command, ExitStatus},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{
+        Pid, Resource, Rlimit, Signal, WaitOptions, chdir, getgid, getuid, kill_process,
+        set_parent_process_death_signal, setrlimit, waitpid,
+    },
+};
+
+use super::{
+    super::{
+        Job, Level, Policy, SandboxError,
+        error::Step,
+        seccomp::{self, Sockets},
+    },
+    guard::Guard,
+    landlock::Rules,
+    outside::{End, Told},
+    root,
+    sys::{self, Signals},
+};
+
+/// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP` and `SECBIT_NO_CAP_AMBIENT_RAISE`, each with its lock: linux/securebits.h.
+const SECURE_BITS: libc::c_ulong = 0b1100_1111;
+
+/// Lives the life of init; what became of the command goes into the pipe.
+pub(super) fn live(job: &Job, guard: &Guard, signals: &Signals, pipe: OwnedFd) -> ! {
+    let told = match walls(job, guard, &pipe).and_then(|()| command(job, signals)) {
+        Ok((end, left_running)) => Told::Ended { end, left_running },
+        Err(SandboxError::Step { step, source }) => Told::Failed { step, why: source.to_string() },
+        Err(error) => Told::Failed { step: error.line(), why: "nothing less is taken".into() },
+    };
+    let text = serde_json::to_vec(&told).unwrap_or_default();
+    let _ = File::from(pipe).write_all(&text);
+    sys::leave(0)
+}
+
+/// Everything that stands between the command and the machine, in this order.
+fn walls(job: &Job, guard: &Guard, pipe: &OwnedFd) -> Result<(), SandboxError> {
+    set_parent_process_death_signal(Some(Signal::KILL)).step(|| "binding init to its parent".into())?;
+    if nobody_listens(pipe) {
+        sys::leave(1);
+    }
+    if job.level == Level::Full {
+        map_user().step(|| "mapping the user into the namespace".into())?;
+        // Nobody inside looks into init, whose memory is a copy of that of the process outside. Before the maps are written it
+        // would take them from us.
+        sys::prctl(libc::PR_SET_DUMPABLE, 0).step(|| "closing init's memory".into())?;
+        sys::loopback_up().step(|| "bringing up the loopback".into())?;
+        root::enter(&job.policy, guard)?;
+    }
+    chdir(job.cwd.as_path()).step(|| format!("entering {}", job.cwd.display()))?;
+    limits(&job.policy).step(|| "setting limits".into())?;
+    let rules = Rules::for_root(&job.policy)?;
+    drop_rights().step(|| "dropping capabilities".into())?;
+    rules.enforce()?;
+    drop(rules);
+    sys::close_from_on_exec(3).step(|| "closing descriptors".into())?;
+    let sockets = if job.level == Level::Full { Sockets::Own } else { Sockets::None };
+    sys::filter(&seccomp::program(sockets)).step(|| "loading the seccomp filter".into())
+}
+
+/// Whether the process outside ended before it could bind us to its end.
+fn nobody_listens(pipe: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pipe, PollFlags::OUT)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
+}
+
+/// The user keeps the own number and is nobody else: one id, and no groups to change.
+fn map_user() -> io::Result<()> {
+    // Taken before the maps are written: until then everybody is nobody.
+    let (user, group) = OUTSIDE_IDS.get().copied().unwrap_or((getuid().as_raw(), getgid().as_raw()));
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
+}
+
+/// Who we are outside; remembered before the namespaces are made.
+static OUTSIDE_IDS: std::sync::OnceLock<(u32, u32)> = std::sync::OnceLock::new();
+
+/// Remembers who we are.
+pub(super) fn remember_ids() {
+    let _ = OUTSIDE_IDS.set((getuid().as_raw(), getgid().as_raw()));
+}
+
+fn limits(policy: &Policy) -> io::Result<()> {
+    let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Core, both(0))?;
+    setrlimit(Resource::Nproc, both(policy.limits.processes.into()))?;
+    // Never more than the user already has.
+    let had = rustix::process::getrlimit(Resource::Fsize).maximum.unwrap_or(u64::MAX);
+    setrlimit(Resource::Fsize, both(had.min(policy.limits.file_bytes)))?;
+    Ok(())
+}
+
+/// Gives up what a user namespace grants, so that not even root gets it back by an exec.
+fn drop_rights() -> io::Result<()> {
+    sys::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS).or_else(without_rights)?;
+    for capability in 0.. {
+        match sys::prctl(libc::PR_CAPBSET_DROP, capability) {
+            Ok(_) => {}
+            // The first number that is no capability.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(error) => {
+                without_rights(error)?;
+                break;
+            }
+        }
+    }
+    sys::drop_capabilities()?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    sys::prctl(libc::PR_SET_DUMPABLE, 0)?;
+    Ok(())
+}
+
+/// Without a namespace of our own an ordinary user has nothing to drop.
+fn without_rights(error: io::Error) -> io::Result<libc::c_long> {
+    if error.raw_os_error() == Some(libc::EPERM) && !getuid().is_root() { Ok(0) } else { Err(error) }
+}
+
+/// Starts the command and waits for its end; what it leaves behind is reaped meanwhile.
+fn command(job: &Job, signals: &Signals) -> Result<(End, bool), SandboxError> {
+    let Some((program, arguments)) = job.argv.split_first() else {
+        return Ok((End::NotFound, false));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Some(env) = &job.env {
+        command.env_clear().envs(env.iter().map(|(name, value)| (name, value)));
+    }
+    // What the host calls its folder for scratch files may not be there.
+    command.env("TMPDIR", "/tmp");
+    let child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((End::NotFound, false)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok((End::NotExecutable, false));
+        }
+        Err(error) => return Err(error).step(|| "starting the command".into()),
+    };
+    Ok(reap_until(&child, signals))
+}
+
+/// How the command ended, and whether anything that it started was still running.
+fn reap_until(child: &Child, signals: &Signals) -> (End, bool) {
+    let child = child.id() as i32;
+    loop {
+        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+            if pid.as_raw_nonzero().get() == child {
+                let left_running = matches!(waitpid(None, WaitOptions::NOHANG), Ok(None));
+                return (ended(ExitStatus::from_raw(status.as_raw())), left_running);
+            }
+        }
+        let Some(came) = signals.wait(None) else { continue };
+        if came.signal != libc::SIGCHLD && came.from_process {
+            if let (Some(pid), Some(signal)) = (Pid::from_raw(child), Signal::from_named_raw(came.signal)) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+}
+
+fn ended(status: ExitStatus) -> End {
+    match status.signal() {
+        Some(signal) => End::Signaled(signal),
+        None => End::Exited(status.code().unwrap_or(1)),
+    }
+}

@@ -1,0 +1,19 @@
+//! Confines a command on Linux: one process of ours stays outside, one is init of the namespaces, the command runs below it.
+//!
+//! - `outside`: looks at the folders, holds stand-ins, waits, clears up
+//! - `inside`: from the first breath in the namespaces to the command's end
+//! - `root`: the small root that the command sees
+//! - `landlock`: what of it may be done with files
+//! - `guard`: which paths of the writable folders are covered
+//! - `wrap`: the parent's side: a command of the helper
+//! - `sys`: system calls without a safe wrapper
+mod guard;
+mod inside;
+mod landlock;
+mod outside;
+mod root;
+mod sys;
+mod wrap;
+
+pub use outside::{End, Report, helper, run};
+pub use wrap::{Sandbox, Widening, Wrapped};

@@ -1,0 +1,227 @@
+//! The process outside: looks at the folders, starts the namespaces, passes signals on, clears up, tells what happened.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{Job, Level, SandboxError, error::Step, scan, stand_ins},
+    guard::Guard,
+    inside,
+    sys::{self, Fork, Signals},
+};
+
+/// The hidden first argument of our own binary that makes it the helper.
+pub(crate) const HELPER: &str = "__sandbox";
+
+/// How long a command that was asked to end may take when its caller waits: less than the second that the agent gives.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a helper exits with when it ran nothing. As `env` and `timeout` have it.
+const NOT_RUN: u8 = 125;
+
+/// Signals that ask a command to do something: they are passed on.
+const PASSED_ON: [i32; 8] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+];
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+    /// It did not run: there is no such program.
+    NotFound,
+    /// It did not run: the program cannot be executed.
+    NotExecutable,
+}
+
+/// What is told about a confined command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How it was confined.
+    pub level: Level,
+    /// How it ended.
+    pub end: End,
+    /// Something that it had started was still running, and was ended with it.
+    pub left_running: bool,
+    /// What the user should know: what was put aside, what could not be watched.
+    pub notes: Vec<String>,
+}
+
+impl End {
+    /// The exit code as shells have it.
+    pub fn code(self) -> i32 {
+        match self {
+            End::Exited(code) => code,
+            End::Signaled(signal) => 128 + signal,
+            End::NotFound => 127,
+            End::NotExecutable => 126,
+        }
+    }
+}
+
+/// What init tells the process outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Told {
+    /// The command has ended.
+    Ended { end: End, left_running: bool },
+    /// It was not run.
+    Failed { step: String, why: String },
+}
+
+/// Is the helper, if this process was started as one: confines the command that stands on its standard input and becomes its
+/// exit code. A program calls this first thing in `main`, before it has threads or open files.
+pub fn helper() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    (arguments.next()? == HELPER).then(|| serve().unwrap_or_else(|error| complain(&error)))
+}
+
+fn serve() -> Result<ExitCode, SandboxError> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text).step(|| "reading the job".into())?;
+    let job: Job = serde_json::from_slice(&text).map_err(SandboxError::Job)?;
+    let null = File::open("/dev/null").step(|| "opening /dev/null".into())?;
+    rustix::stdio::dup2_stdin(&null).step(|| "closing standard input".into())?;
+    drop(null);
+    let result = run(&job);
+    if let Some(path) = &job.report {
+        let told = match &result {
+            Ok(report) => serde_json::to_vec(report),
+            Err(error) => serde_json::to_vec(&serde_json::json!({ "error": error.line() })),
+        };
+        // Whoever asked for the report sees that there is none.
+        let _ = told.map_err(io::Error::from).and_then(|told| std::fs::write(path, told));
+    }
+    match result?.end {
+        End::Signaled(signal) => sys::die_of(signal),
+        end => Ok(ExitCode::from(end.code() as u8)),
+    }
+}
+
+fn complain(error: &SandboxError) -> ExitCode {
+    let _ = writeln!(io::stderr(), "meshapi sandbox: {}", error.line());
+    ExitCode::from(NOT_RUN)
+}
+
+/// Runs a command confined and waits for its end. Input and output are this process's own, the environment too.
+///
+/// To be called in a process with one thread, which closes all descriptors but the first three.
+///
+/// # Errors
+/// It could not be confined as wanted; then nothing was run.
+pub fn run(job: &Job) -> Result<Report, SandboxError> {
+    if job.level == Level::None || job.level == Level::Seatbelt {
+        let missing = format!("level {} is not for this helper", job.level.as_str());
+        return Err(SandboxError::Unavailable { missing });
+    }
+    let _ = sys::close_from(3);
+    if job.own_session {
+        // Who leads one already keeps it.
+        let _ = rustix::process::setsid();
+    }
+    sys::fresh_keyring();
+    let found = scan::scan(&job.policy.writable);
+    let wanted = Guard::names(&job.policy, &found);
+    let held = stand_ins::hold(&job.policy.writable, wanted)
+        .step(|| "holding the protected names of the writable folders".into())?;
+    let guard = Guard::of(&job.policy, &found, &held);
+    let mut notes = Vec::new();
+    if found.truncated {
+        notes.push(
+            "the writable folders are too large to search: repositories deep in them are not protected"
+                .into(),
+        );
+    }
+    let (end, left_running) = start(job, &guard)?;
+    drop(held);
+    Ok(Report { level: job.level, end, left_running, notes })
+}
+
+fn start(job: &Job, guard: &Guard) -> Result<(End, bool), SandboxError> {
+    let mut held = PASSED_ON.to_vec();
+    held.push(libc::SIGCHLD);
+    let signals = Signals::hold(&held).step(|| "holding signals".into())?;
+    let (from_init, to_us) = pipe_with(PipeFlags::CLOEXEC).step(|| "making a pipe".into())?;
+    let namespaces = if job.level == Level::Full { sys::NAMESPACES } else { 0 };
+    inside::remember_ids();
+    let fork = sys::fork_into(namespaces).step(|| "making namespaces".into())?;
+    let init = match fork {
+        Fork::Child => {
+            drop(from_init);
+            inside::live(job, guard, &signals, to_us)
+        }
+        Fork::Parent(pid) => pid,
+    };
+    drop(to_us);
+    let ended = wait(init, &signals, job.own_session);
+    signals.release();
+    tell(from_init, ended)
+}
+
+/// Waits for init and passes signals on.
+fn wait(init: i32, signals: &Signals, is_timed: bool) -> Option<i32> {
+    let pid = Pid::from_raw(init)?;
+    let mut deadline: Option<Instant> = None;
+    loop {
+        match waitpid(Some(pid), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => return status.terminating_signal(),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            // All that it started goes with init; we stay, to clear up.
+            let _ = kill_process(pid, Signal::KILL);
+            deadline = None;
+            continue;
+        }
+        let Some(came) = signals.wait(left) else { continue };
+        // What a terminal sends, it sends to the command too.
+        if came.signal != libc::SIGCHLD && came.from_process {
+            if let Some(signal) = Signal::from_named_raw(came.signal) {
+                let _ = kill_process(pid, signal);
+            }
+            if is_timed && came.signal == libc::SIGTERM {
+                deadline.get_or_insert_with(|| Instant::now() + GRACE);
+            }
+        }
+    }
+}
+
+/// What init said before it ended.
+fn tell(pipe: OwnedFd, killed_by: Option<i32>) -> Result<(End, bool), SandboxError> {
+    let mut text = Vec::new();
+    File::from(pipe).read_to_end(&mut text).step(|| "listening to init".into())?;
+    match serde_json::from_slice::<Told>(&text) {
+        Ok(Told::Ended { end, left_running }) => Ok((end, left_running)),
+        Ok(Told::Failed { step, why }) => Err(SandboxError::Step { step, source: io::Error::other(why) }),
+        Err(_) => match killed_by {
+            Some(signal) => Ok((End::Signaled(signal), true)),
+            None => Err(SandboxError::Step {
+                step: "init ended without a word".into(),
+                source: io::ErrorKind::UnexpectedEof.into(),
+            }),
+        },
+    }
+}

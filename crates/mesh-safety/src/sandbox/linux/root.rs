@@ -1,0 +1,403 @@
+//! The small root that a command sees: the system and the toolchains read-only, the writable folders, nothing else.
+//!
+//! What is not bound does not exist, so no list of secrets has to be complete (spec/safety.md 7, model B).
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat},
+    io::Errno,
+    mount::{
+        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
+        move_mount, open_tree, unmount,
+    },
+    process::{chdir, pivot_root},
+};
+
+use super::{
+    super::{
+        Policy, SandboxError,
+        error::Step,
+        places::{DEVICES, SETTINGS, SYSTEM, SYSTEM_HIDDEN, TOOLCHAINS},
+    },
+    guard::{Cover, Guard},
+    sys,
+};
+
+// MOUNT_ATTR_* of linux/mount.h.
+const READ_ONLY: u64 = 1;
+const NO_SUID: u64 = 2;
+const NO_DEVICES: u64 = 4;
+
+/// Where the new root is built: any folder that every machine has, and that is covered only for us.
+const BUILT_AT: &str = "/tmp";
+
+/// What stands behind covers, relative to the new root.
+const EMPTY_FOLDER: &str = "run/empty";
+const EMPTY_FILE: &str = "run/none";
+
+/// Largest memory file systems, in bytes: they live in memory.
+const TMP_SIZE: &str = "size=2g,mode=1777";
+const SHM_SIZE: &str = "size=1g,mode=1777";
+const HOME_SIZE: &str = "size=512m,mode=0755";
+
+/// Files of the kernel that tell of others or can be told something, even by root without rights.
+const KERNEL_HIDDEN: [&str; 6] = ["kcore", "keys", "key-users", "timer_list", "sysrq-trigger", "kallsyms"];
+
+/// A part of the old root, taken before it goes.
+struct Part {
+    tree: OwnedFd,
+    /// Where it is put.
+    target: PathBuf,
+    is_folder: bool,
+}
+
+/// Builds the root and enters it. Afterwards the old one cannot be reached.
+pub(super) fn enter(policy: &Policy, guard: &Guard) -> Result<(), SandboxError> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .step(|| "making mounts private".into())?;
+    let parts = take(policy)?;
+    let links = system_links();
+    mount("tmpfs", BUILT_AT, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"size=16m,mode=0755"))
+        .step(|| "mounting a new root".into())?;
+    chdir(BUILT_AT).step(|| "entering the new root".into())?;
+    let root = openat(CWD, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "opening the new root".into())?;
+    let new = NewRoot { root: root.as_fd() };
+    new.fill(policy, parts, links)?;
+    new.cover(guard)?;
+    pivot_root(".", ".").step(|| "changing the root".into())?;
+    unmount(".", UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
+    chdir("/").step(|| "entering /".into())?;
+    let top = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(|| "opening /".into())?;
+    sys::set_mount(top.as_fd(), READ_ONLY | NO_SUID | NO_DEVICES, false).step(|| "closing the root".into())
+}
+
+/// Takes a detached copy of a tree of mounts.
+fn copy(from: BorrowedFd<'_>, path: impl AsRef<Path>, attributes: u64) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(from, path.as_ref(), flags)?;
+    sys::set_mount(tree.as_fd(), attributes, true)?;
+    Ok(tree)
+}
+
+/// Opens a place without following any link.
+fn open_plain(from: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat2(
+        from,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+/// Everything that is seen inside, in the order in which it is put: outer places first.
+fn take(policy: &Policy) -> Result<Vec<Part>, SandboxError> {
+    const SEEN: u64 = READ_ONLY | NO_SUID | NO_DEVICES;
+    let mut parts = Vec::new();
+    let seen = SYSTEM.iter().map(PathBuf::from).filter(|path| !is_link(path));
+    for path in seen.chain(home_seen(policy)) {
+        if let Some(part) = take_if_there(&path, SEEN)? {
+            parts.push(part);
+        }
+    }
+    for path in &policy.readable {
+        parts.extend(take_if_there(path, SEEN)?);
+    }
+    if let Some(session) = &policy.session {
+        for (name, target) in [("tmp", Some(Path::new("/tmp"))), ("home", policy.home.as_deref())] {
+            let Some(target) = target else { continue };
+            let tree = copy(CWD, session.join(name), NO_SUID | NO_DEVICES)
+                .step(|| format!("binding the session's {name}"))?;
+            parts.push(Part { tree, target: target.to_owned(), is_folder: true });
+        }
+    }
+    for root in &policy.writable {
+        // A folder that was swapped for a link since it was judged is not the one that was meant.
+        let place = open_plain(CWD, root).step(|| format!("opening {}", root.display()))?;
+        let tree =
+            copy(place.as_fd(), "", NO_SUID | NO_DEVICES).step(|| format!("binding {}", root.display()))?;
+        parts.push(Part { tree, target: root.clone(), is_folder: true });
+    }
+    parts.sort_by_key(|part| part.target.components().count());
+    // Devices are nodes of the host: NODEV would make them useless.
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        if let Ok(tree) = copy(CWD, &path, NO_SUID) {
+            parts.push(Part { tree, target: path, is_folder: false });
+        }
+    }
+    Ok(parts)
+}
+
+fn take_if_there(path: &Path, attributes: u64) -> Result<Option<Part>, SandboxError> {
+    match copy(CWD, path, attributes) {
+        Ok(tree) => {
+            let is_folder = fs::metadata(path).is_ok_and(|meta| meta.is_dir());
+            Ok(Some(Part { tree, target: path.to_owned(), is_folder }))
+        }
+        // What is not there or not for us is not seen.
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP)
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error).step(|| format!("binding {}", path.display())),
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
+/// Toolchains of the home, settings without credentials, and folders of the search path.
+fn home_seen(policy: &Policy) -> Vec<PathBuf> {
+    let Some(home) = &policy.home else { return Vec::new() };
+    // A writable home is seen as it is.
+    if policy.may_write(home) {
+        return Vec::new();
+    }
+    let mut seen: Vec<PathBuf> = TOOLCHAINS.iter().map(|place| home.join(place)).collect();
+    seen.extend(SETTINGS.iter().map(|place| home.join(place)).filter(|path| is_harmless(path)));
+    seen
+}
+
+/// Whether a file of settings holds nothing like a credential.
+fn is_harmless(path: &Path) -> bool {
+    /// Longer is no file of settings.
+    const LONGEST: u64 = 256 * 1024;
+    let Ok(meta) = fs::metadata(path) else { return false };
+    if meta.is_dir() {
+        return true;
+    }
+    meta.len() <= LONGEST && fs::read_to_string(path).is_ok_and(|text| holds_no_credential(&text))
+}
+
+/// Whether settings hold neither a word for a credential nor an address with a login. Cruder than the detector, whose
+/// patterns take longer to build than a whole command: what is not seen is only not there.
+fn holds_no_credential(text: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["token", "passw", "_auth", "secret", "bearer", "apikey", "api_key", "private key"];
+    let lower = text.to_ascii_lowercase();
+    let login = lower.split("://").skip(1).any(|rest| {
+        let host = rest.split(['/', '"', '\'', ' ', '\n', '\t']).next().unwrap_or_default();
+        host.split_once('@').is_some_and(|(login, _)| login != "git")
+    });
+    !login && !WORDS.iter().any(|word| lower.contains(word))
+}
+
+/// Links of the system's top, such as `/bin`, with what they say.
+fn system_links() -> Vec<(PathBuf, PathBuf)> {
+    let links = SYSTEM.iter().map(PathBuf::from);
+    links.filter_map(|path| fs::read_link(&path).ok().map(|says| (path, says))).collect()
+}
+
+struct NewRoot<'a> {
+    root: BorrowedFd<'a>,
+}
+
+impl NewRoot<'_> {
+    fn fill(
+        &self,
+        policy: &Policy,
+        parts: Vec<Part>,
+        links: Vec<(PathBuf, PathBuf)>,
+    ) -> Result<(), SandboxError> {
+        for folder in ["proc", "dev", "run/empty", "tmp", "var", "sys"] {
+            self.folder(Path::new(folder)).step(|| format!("making /{folder}"))?;
+        }
+        self.file(Path::new(EMPTY_FILE)).step(|| "making an empty file".into())?;
+        for (link, says) in links {
+            self.link(&says, &link).step(|| format!("linking {}", link.display()))?;
+        }
+        self.link(Path::new("/tmp"), Path::new("/var/tmp")).step(|| "linking /var/tmp".into())?;
+        self.link(Path::new("/run"), Path::new("/var/run")).step(|| "linking /var/run".into())?;
+        for (name, says) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
+            self.link(Path::new(says), &Path::new("/dev").join(name))
+                .step(|| format!("linking /dev/{name}"))?;
+        }
+        if policy.session.is_none() {
+            self.memory(Path::new("tmp"), TMP_SIZE)?;
+            if let Some(home) = policy.home.as_deref().filter(|home| !policy.may_write(home)) {
+                self.memory(home, HOME_SIZE)?;
+            }
+        }
+        self.memory(Path::new("dev/shm"), SHM_SIZE)?;
+        self.folder(Path::new("dev/pts")).step(|| "making /dev/pts".into())?;
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        mount("devpts", "dev/pts", "devpts", flags, Some(c"newinstance,ptmxmode=0666,mode=0620"))
+            .step(|| "mounting /dev/pts".into())?;
+        mount("proc", "proc", "proc", flags | MountFlags::NODEV, Some(c"hidepid=4"))
+            .step(|| "mounting /proc".into())?;
+        for part in parts {
+            self.put(part)?;
+        }
+        limit_processes(policy.limits.processes);
+        for name in KERNEL_HIDDEN {
+            self.hide(&Path::new("/proc").join(name))?;
+        }
+        self.read_only("proc")?;
+        for place in SYSTEM_HIDDEN {
+            self.hide(Path::new(place))?;
+        }
+        Ok(())
+    }
+
+    /// Covers what must not be changed in the writable folders.
+    fn cover(&self, guard: &Guard) -> Result<(), SandboxError> {
+        for (path, cover) in &guard.covers {
+            let step = || format!("covering {}", path.display());
+            match cover {
+                Cover::Empty => self.hide(path)?,
+                Cover::Pin | Cover::ReadOnly => {
+                    let Some(place) = self.open(path).step(step)? else { continue };
+                    let attributes =
+                        NO_SUID | NO_DEVICES | if *cover == Cover::ReadOnly { READ_ONLY } else { 0 };
+                    let tree = copy(place.as_fd(), "", attributes).step(step)?;
+                    attach(&tree, place.as_fd()).step(step)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, part: Part) -> Result<(), SandboxError> {
+        let step = || format!("putting {} in its place", part.target.display());
+        let inside = relative(&part.target);
+        let made = if part.is_folder { self.folder(inside) } else { self.file(inside) };
+        match made {
+            // Inside a part that is read-only it is there already, or cannot be.
+            Ok(()) | Err(Errno::ROFS | Errno::ACCESS) => {}
+            Err(error) => return Err(error).step(step),
+        }
+        let place = open_plain(self.root, inside).step(step)?;
+        attach(&part.tree, place.as_fd()).step(step)
+    }
+
+    /// Opens a place inside. `None` when it is not there or a link: links are judged by what they lead to.
+    fn open(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
+        match open_plain(self.root, relative(path)) {
+            Ok(place) => Ok(Some(place)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts something empty over a place.
+    fn hide(&self, path: &Path) -> Result<(), SandboxError> {
+        let step = || format!("hiding {}", path.display());
+        let Some(place) = self.open(path).step(step)? else { return Ok(()) };
+        let is_folder = rustix::fs::fstat(&place).is_ok_and(|stat| {
+            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
+        });
+        let empty = if is_folder { EMPTY_FOLDER } else { EMPTY_FILE };
+        let tree = copy(self.root, empty, READ_ONLY | NO_SUID | NO_DEVICES).step(step)?;
+        attach(&tree, place.as_fd()).step(step)
+    }
+
+    fn read_only(&self, path: &str) -> Result<(), SandboxError> {
+        let step = || format!("making /{path} read-only");
+        let place = openat(self.root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+        sys::set_mount(place.as_fd(), READ_ONLY | NO_SUID | NO_DEVICES, true).step(step)
+    }
+
+    /// A file system in memory.
+    fn memory(&self, path: &Path, options: &str) -> Result<(), SandboxError> {
+        let step = || format!("mounting a private {}", path.display());
+        let inside = relative(path);
+        self.folder(inside).step(step)?;
+        let options = std::ffi::CString::new(options).unwrap_or_default();
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        mount("tmpfs", inside, "tmpfs", flags, Some(options.as_c_str())).step(step)
+    }
+
+    /// Makes a folder and those above it.
+    fn folder(&self, path: &Path) -> rustix::io::Result<()> {
+        let inside = relative(path);
+        match mkdirat(self.root, inside, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(Errno::NOENT) => {
+                self.folder(inside.parent().unwrap_or(Path::new("")))?;
+                mkdirat(self.root, inside, Mode::from_raw_mode(0o755))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes an empty file and the folders above it.
+    fn file(&self, path: &Path) -> rustix::io::Result<()> {
+        let inside = relative(path);
+        if let Some(folder) = inside.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            self.folder(folder)?;
+        }
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        match openat(self.root, inside, flags, Mode::from_raw_mode(0o444)) {
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn link(&self, says: &Path, path: &Path) -> rustix::io::Result<()> {
+        match symlinkat(says, self.root, relative(path)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn attach(tree: &OwnedFd, place: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(tree, "", place, "", flags)?)
+}
+
+/// An absolute path as seen from the new root.
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+/// Lets only so many processes live at a time: also root's, which no rlimit binds.
+///
+/// Since Linux 6.14 `pid_max` belongs to the namespace. Once the numbers have wrapped, the kernel gives none below 301: we
+/// start there, so that the count is the same first and last. Where it cannot be set, the rlimit remains.
+fn limit_processes(processes: u32) {
+    /// `RESERVED_PIDS` of kernel/pid.c.
+    const RESERVED: u32 = 300;
+    if fs::write("proc/sys/kernel/ns_last_pid", RESERVED.to_string()).is_ok() {
+        let _ = fs::write("proc/sys/kernel/pid_max", (RESERVED + 1 + processes).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_with_credentials_are_not_seen() {
+        for (text, want) in [
+            ("[user]\n\tname = A\n[url \"ssh://git@host/\"]\n\tinsteadOf = https://host/", true),
+            ("[url \"https://ghx@host/\"]\n\tinsteadOf = https://host/", false),
+            ("[url \"https://a:b@host/\"]", false),
+            ("[registries.x]\ntoken = \"t\"", false),
+            ("[http]\n\textraHeader = Authorization: Bearer x", false),
+        ] {
+            assert_eq!(holds_no_credential(text), want, "{text}");
+        }
+    }
+}

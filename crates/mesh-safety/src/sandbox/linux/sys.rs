@@ -1,0 +1,275 @@
+//! The few system calls that no safe wrapper has. Nothing but calls: who makes them and when is told elsewhere.
+#![expect(
+    unsafe_code,
+    reason = "raw system calls: each takes plain numbers, or memory that lives through the call"
+)]
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
+};
+
+use libc::{c_int, c_long, c_ulong};
+
+/// What `clone` answered.
+pub(super) enum Fork {
+    /// We are the new process.
+    Child,
+    /// The new process has this id.
+    Parent(i32),
+}
+
+fn done(result: c_long) -> io::Result<c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The namespaces of a confined command: all but time and, for the last level, none.
+pub(super) const NAMESPACES: c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// Makes a process that goes on here, in new namespaces.
+///
+/// The caller has one thread: the child of one with several would hold their locks for ever.
+pub(super) fn fork_into(namespaces: c_int) -> io::Result<Fork> {
+    let flags = c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with no new stack this is fork: the child has its own copy of all memory. We have one
+    // thread, so no lock is held by another.
+    #[cfg(target_arch = "x86_64")]
+    let pid = done(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    // SAFETY: as above; the last two arguments are the other way round here, and both are zero.
+    #[cfg(not(target_arch = "x86_64"))]
+    let pid = done(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(if pid == 0 { Fork::Child } else { Fork::Parent(pid as i32) })
+}
+
+/// Closes all descriptors from `first` on.
+pub(super) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: plain numbers. Whoever calls this owns none of those descriptors any more, or is about to exec.
+    done(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+}
+
+/// Has all descriptors from `first` on closed by the next exec.
+pub(super) fn close_from_on_exec(first: u32) -> io::Result<()> {
+    /// `CLOSE_RANGE_CLOEXEC` of linux/close_range.h.
+    const ON_EXEC: u32 = 4;
+    // SAFETY: plain numbers; nothing is closed now.
+    done(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, ON_EXEC) }).map(drop)
+}
+
+/// `struct mount_attr` of linux/mount.h.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns: u64,
+}
+
+/// Sets attributes of a mount, and of all below it when `recursive`.
+pub(super) fn set_mount(mount: BorrowedFd<'_>, attributes: u64, recursive: bool) -> io::Result<()> {
+    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is an empty C string and `attr` lives through the call; its size is told.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(&attr),
+            mem::size_of::<MountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Brings the loopback device of this network namespace up.
+pub(super) fn loopback_up() -> io::Result<()> {
+    // SAFETY: plain numbers; the descriptor is ours.
+    let socket = done(unsafe {
+        libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
+    })?;
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket as i32) };
+    // SAFETY: all zeroes is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `request` is what SIOCSIFFLAGS reads, and lives through the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, ptr::from_ref(&request)) };
+    done(result.into()).map(drop)
+}
+
+/// `prctl` with plain numbers.
+pub(super) fn prctl(option: c_int, value: c_ulong) -> io::Result<c_long> {
+    let zero: c_ulong = 0;
+    // SAFETY: callers give only options whose arguments are numbers.
+    done(unsafe { libc::prctl(option, value, zero, zero, zero) }.into())
+}
+
+/// Gives up all capabilities of this thread.
+pub(super) fn drop_capabilities() -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: c_int,
+    }
+    /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
+    const VERSION: u32 = 0x2008_0522;
+    let header = Header { version: VERSION, pid: 0 };
+    let none = [[0_u32; 3]; 2];
+    // SAFETY: version 3 reads a header and two triples of numbers; both live through the call.
+    done(unsafe { libc::syscall(libc::SYS_capset, ptr::from_ref(&header), none.as_ptr()) }).map(drop)
+}
+
+/// One instruction of a seccomp program, as `struct sock_filter` has it.
+pub(super) use super::super::seccomp::Instruction;
+
+/// Puts a seccomp program over this thread, for good.
+pub(super) fn filter(program: &[Instruction]) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const Instruction,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let program = Program { len, filter: program.as_ptr() };
+    /// `SECCOMP_SET_MODE_FILTER` of linux/seccomp.h.
+    const SET_FILTER: c_int = 1;
+    // SAFETY: `Instruction` is laid out as the kernel's sock_filter, `len` says how many there are, and both live through
+    // the call.
+    done(unsafe { libc::syscall(libc::SYS_seccomp, SET_FILTER, 0, ptr::from_ref(&program)) }).map(drop)
+}
+
+/// The Landlock version of this kernel.
+pub(super) fn landlock_version() -> io::Result<u32> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION` of linux/landlock.h.
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag the kernel reads no memory.
+    done(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, ptr::null::<u8>(), 0, VERSION) })
+        .map(|version| version as u32)
+}
+
+/// A new Landlock ruleset that denies these rights and scopes.
+pub(super) fn landlock_ruleset(files: u64, scopes: Option<u64>) -> io::Result<OwnedFd> {
+    // struct landlock_ruleset_attr: handled_access_fs, handled_access_net, scoped.
+    let attr = [files, 0, scopes.unwrap_or(0)];
+    // Kernels that know no scopes take the short form.
+    let size = if scopes.is_some() { mem::size_of_val(&attr) } else { mem::size_of::<u64>() };
+    // SAFETY: `attr` lives through the call and is at least `size` bytes long.
+    let fd = done(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attr.as_ptr(), size, 0) })?;
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Allows these rights on a file or below a folder.
+pub(super) fn landlock_allow(ruleset: BorrowedFd<'_>, rights: u64, place: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C, packed)]
+    struct Beneath {
+        allowed: u64,
+        parent: c_int,
+    }
+    let rule = Beneath { allowed: rights, parent: place.as_raw_fd() };
+    /// `LANDLOCK_RULE_PATH_BENEATH` of linux/landlock.h.
+    const BENEATH: c_int = 1;
+    // SAFETY: `rule` is the packed struct that this kind of rule reads, and lives through the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_raw_fd(),
+            BENEATH,
+            ptr::from_ref(&rule).cast::<u8>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Puts the ruleset over this thread, for good.
+pub(super) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    done(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) }).map(drop)
+}
+
+/// Leaves the keyring of our session behind.
+pub(super) fn fresh_keyring() {
+    /// `KEYCTL_JOIN_SESSION_KEYRING` of linux/keyctl.h.
+    const JOIN: c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring. Where there are no keyrings the call fails, and none is left.
+    unsafe { libc::syscall(libc::SYS_keyctl, JOIN, ptr::null::<u8>()) };
+}
+
+/// Signals that are waited for instead of being taken.
+pub(super) struct Signals(libc::sigset_t);
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Came {
+    /// Its number.
+    pub(super) signal: c_int,
+    /// A process sent it to us alone or to our group; otherwise the kernel did, for instance a terminal to its group.
+    pub(super) from_process: bool,
+}
+
+impl Signals {
+    /// Holds these signals back from now on.
+    pub(super) fn hold(signals: &[c_int]) -> io::Result<Signals> {
+        // SAFETY: all zeroes is memory for sigemptyset to fill.
+        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: `set` is ours; the calls write into it only, and the last sets the mask of our one thread.
+        unsafe {
+            libc::sigemptyset(&raw mut set);
+            for &signal in signals {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Signals(set))
+    }
+
+    /// Waits for the next of them; `None` when none came in time.
+    pub(super) fn wait(&self, limit: Option<std::time::Duration>) -> Option<Came> {
+        // SAFETY: all zeroes is a valid siginfo for the kernel to fill.
+        let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: limit.as_secs() as libc::time_t,
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: all three live through the call; without a limit it is null, which waits for ever.
+        let signal = unsafe { libc::sigtimedwait(&raw const self.0, &raw mut info, limit) };
+        // si_code is above zero when the kernel sent the signal.
+        (signal > 0).then_some(Came { signal, from_process: info.si_code <= 0 })
+    }
+
+    /// Takes them again as before.
+    pub(super) fn release(&self) {
+        // SAFETY: the set lives through the call, and the mask is that of our one thread.
+        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const self.0, ptr::null_mut()) };
+    }
+}
+
+/// Ends this process by a signal, as if nobody had stood between.
+pub(super) fn die_of(signal: c_int) -> ! {
+    // SAFETY: plain numbers; the default action of the signal ends us here, and if it does not the exit does.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+        libc::_exit(128 + signal)
+    }
+}
+
+/// Ends this process at once, without the clean-up that its parent will do.
+pub(super) fn leave(code: c_int) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,148 @@
+//! Wraps a command of the parent, which may have threads and secrets, into one of the helper.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{Seek, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use tempfile::TempDir;
+
+use super::{
+    super::{Job, Level, Policy, SandboxError, error::Step},
+    outside::{HELPER, Report},
+};
+
+/// Confines the commands of one session.
+#[derive(Debug)]
+pub struct Sandbox {
+    helper: PathBuf,
+    policy: Policy,
+    level: Level,
+    /// `/tmp` and the home of the session's commands, and their reports beside.
+    session: TempDir,
+    count: AtomicU64,
+}
+
+/// What a call may have beyond the policy. Set by what the command is, never by what it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widening {
+    /// It sets up repositories.
+    pub git_setup: bool,
+}
+
+/// A command that will confine itself.
+#[derive(Debug)]
+pub struct Wrapped {
+    /// The helper with its job on standard input; the outputs are the caller's to set, and nothing else.
+    pub command: Command,
+    report: PathBuf,
+}
+
+impl Sandbox {
+    /// A sandbox whose helper is this program: one that calls [`helper`](super::helper) first thing in `main`.
+    ///
+    /// # Errors
+    /// There is no place for the session's own files, or the level is none.
+    pub fn new(helper: impl Into<PathBuf>, policy: Policy, level: Level) -> Result<Sandbox, SandboxError> {
+        if level == Level::None {
+            return Err(SandboxError::Unavailable { missing: "nothing that confines".into() });
+        }
+        let session = tempfile::Builder::new()
+            .prefix("meshapi-session-")
+            .tempdir()
+            .step(|| "making the session's private folder".into())?;
+        for name in ["tmp", "home"] {
+            fs::create_dir(session.path().join(name)).step(|| format!("making the session's {name}"))?;
+        }
+        let policy = Policy { session: Some(session.path().to_owned()), ..policy };
+        Ok(Sandbox { helper: helper.into(), policy, level, session, count: AtomicU64::new(0) })
+    }
+
+    /// A sandbox whose helper is the program that runs now.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn of_this_program(policy: Policy, level: Level) -> Result<Sandbox, SandboxError> {
+        // Also when the file was replaced since: the kernel knows what runs.
+        Sandbox::new("/proc/self/exe", policy, level)
+    }
+
+    /// How well commands are confined.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// What commands may do.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Where `/tmp` of the commands really is: what they put there is found here.
+    pub fn tmp(&self) -> PathBuf {
+        self.session.path().join("tmp")
+    }
+
+    /// Wraps a command that runs in `cwd` as the leader of a session of its own, with an empty standard input.
+    ///
+    /// `env` is what it is given; what an allowlist does not know is taken out, and `set` is put in.
+    ///
+    /// # Errors
+    /// The job cannot be handed over.
+    pub fn wrap(
+        &self,
+        argv: Vec<OsString>,
+        cwd: &Path,
+        set: &[(&str, String)],
+        widening: Widening,
+    ) -> Result<Wrapped, SandboxError> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let report = self.session.path().join(format!("report-{number}"));
+        let job = Job {
+            policy: Policy { git_setup: widening.git_setup, ..self.policy.clone() },
+            level: self.level,
+            cwd: cwd.to_owned(),
+            argv,
+            env: None,
+            own_session: true,
+            report: Some(report.clone()),
+        };
+        let mut command = Command::new(&self.helper);
+        command.arg(HELPER).env_clear().envs(crate::env::for_confined(std::env::vars_os(), &[]));
+        for (name, value) in set {
+            command.env(name, value);
+        }
+        command.stdin(Stdio::from(on_a_descriptor(&job)?));
+        Ok(Wrapped { command, report })
+    }
+}
+
+/// The job as a file in memory: read from the start by whoever inherits it.
+fn on_a_descriptor(job: &Job) -> Result<File, SandboxError> {
+    let text = serde_json::to_vec(job).map_err(SandboxError::Job)?;
+    let step = || "handing the job over".into();
+    let mut file = File::from(memfd_create("job", MemfdFlags::CLOEXEC).step(step)?);
+    file.write_all(&text).step(step)?;
+    file.rewind().step(step)?;
+    Ok(file)
+}
+
+impl Wrapped {
+    /// What the helper tells, once it has ended; `None` when it was killed before it could.
+    ///
+    /// # Errors
+    /// The command was not run, and this says why.
+    pub fn report(&self) -> Result<Option<Report>, String> {
+        let Ok(text) = fs::read(&self.report) else { return Ok(None) };
+        let _ = fs::remove_file(&self.report);
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(None) };
+        if let Some(error) = value.get("error").and_then(serde_json::Value::as_str) {
+            return Err(error.to_owned());
+        }
+        Ok(serde_json::from_value(value).ok())
+    }
+}

@@ -1,0 +1,28 @@
+//! Commands that run confined: the kernel is the boundary, whatever a command's text says.
+//!
+//! A [`Policy`] is data and says what may be written and reached. [`Sandbox::command`] wraps a command so that our own
+//! binary, started again as a helper, confines it and then runs it; the program calls [`helper`] first thing in its
+//! `main`. What cannot be confined is not run: there is no quiet way around.
+//!
+//! - `policy`, `places`, `seccomp`, `seatbelt`: pure
+//! - `scan`, `stand_ins`, `check`: look at the writable folders, and keep protected names from being made
+//! - `linux`: talks to the kernel
+//! - `level`: what this machine really enforces
+mod error;
+mod level;
+#[cfg(target_os = "linux")]
+mod linux;
+mod places;
+mod policy;
+#[cfg(unix)]
+mod scan;
+#[cfg(target_os = "linux")]
+mod seccomp;
+#[cfg(target_os = "linux")]
+mod stand_ins;
+
+pub use error::SandboxError;
+pub use level::Level;
+#[cfg(target_os = "linux")]
+pub use linux::{End, Report, Sandbox, Widening, Wrapped, helper, run};
+pub use policy::{Job, Limits, Network, Policy};

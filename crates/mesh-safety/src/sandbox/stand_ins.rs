@@ -1,0 +1,179 @@
+//! Something to mount over where a protected name is absent, so that nobody can make it: there while a command runs.
+//!
+//! In a work tree a stand-in is a socket node that nobody may open: git stages no sockets, and reading one fails at once. In
+//! a `.git` folder, which nothing is staged from, it is a small file that git can read. Commands that overlap, also of other
+//! programs, share them: each holds a shared lock on the writable folder, and whoever gets it alone at the end clears up. A
+//! stand-in is known by its looks, so one that a killed program left behind is cleared up by the next.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+
+use super::scan::is_there;
+
+/// How long we wait for another command to clear up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A protected name that is to be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The name.
+    pub(super) path: PathBuf,
+    /// `None` in a work tree; in a `.git` folder the text of the file.
+    pub(super) text: Option<&'static str>,
+}
+
+/// The stand-ins of one command. Dropping them clears up, if no other command needs them.
+#[derive(Debug)]
+pub(super) struct StandIns {
+    locks: Vec<File>,
+    /// Ours, made now or found.
+    pub(super) paths: Vec<Wanted>,
+}
+
+/// Whether what has this name is a stand-in.
+pub(super) fn is_stand_in(wanted: &Wanted) -> bool {
+    let Ok(meta) = fs::symlink_metadata(&wanted.path) else { return false };
+    let bare = meta.permissions().mode() & 0o777;
+    match wanted.text {
+        None => meta.file_type().is_socket() && bare == 0,
+        // Nobody but us makes such a file read-only to all and of these bytes.
+        Some(text) => {
+            meta.is_file()
+                && bare == 0o444
+                && meta.nlink() == 1
+                && meta.len() == text.len() as u64
+                && fs::read(&wanted.path).is_ok_and(|bytes| bytes == text.as_bytes())
+        }
+    }
+}
+
+/// Holds these names: those that are absent get a stand-in.
+///
+/// # Errors
+/// The folder cannot be written, or another command holds its lock for too long.
+pub(super) fn hold(roots: &[PathBuf], wanted: Vec<Wanted>) -> io::Result<StandIns> {
+    let mut held = StandIns { locks: Vec::new(), paths: Vec::new() };
+    for root in roots {
+        let lock = File::open(root)?;
+        wait_for(&lock)?;
+        held.locks.push(lock);
+    }
+    for wanted in wanted {
+        if !is_there(&wanted.path) {
+            match make(&wanted) {
+                // Another command was quicker.
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // Where nobody can write, nobody can make it.
+                Err(error) if is_refusal(&error) => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        if is_stand_in(&wanted) {
+            held.paths.push(wanted);
+        }
+    }
+    Ok(held)
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)
+}
+
+fn wait_for(lock: &File) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn make(wanted: &Wanted) -> io::Result<()> {
+    let Some(text) = wanted.text else {
+        return Ok(mknodat(CWD, &wanted.path, FileType::Socket, Mode::empty(), 0)?);
+    };
+    // Written under another name first: nobody sees half of it.
+    let folder = wanted.path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile_in(folder)?;
+    io::Write::write_all(&mut file.0, text.as_bytes())?;
+    file.0.set_permissions(fs::Permissions::from_mode(0o444))?;
+    let made = fs::hard_link(&file.1, &wanted.path);
+    fs::remove_file(&file.1)?;
+    made
+}
+
+fn tempfile_in(folder: &Path) -> io::Result<(File, PathBuf)> {
+    let path = folder.join(format!(".meshapi-{}", std::process::id()));
+    let file = File::options().write(true).create_new(true).open(&path)?;
+    Ok((file, path))
+}
+
+impl Drop for StandIns {
+    fn drop(&mut self) {
+        // With another command at work in one of the folders, the last of them clears up.
+        let alone = |lock: &File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !self.paths.is_empty() && self.locks.iter().all(alone) {
+            for wanted in &self.paths {
+                if is_stand_in(wanted) {
+                    let _ = fs::remove_file(&wanted.path);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(root: &Path) -> Vec<Wanted> {
+        vec![
+            Wanted { path: root.join(".vscode"), text: None },
+            Wanted { path: root.join(".git/commondir"), text: Some(".\n") },
+        ]
+    }
+
+    #[test]
+    fn stand_ins_last_as_long_as_their_last_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        fs::create_dir(root.join(".git")).unwrap();
+        let roots = [root.clone()];
+        let first = hold(&roots, wanted(&root)).unwrap();
+        let second = hold(&roots, wanted(&root)).unwrap();
+        assert_eq!((first.paths.len(), second.paths.len()), (2, 2));
+        drop(first);
+        assert!(is_there(&root.join(".vscode")) && is_there(&root.join(".git/commondir")));
+        drop(second);
+        assert!(!is_there(&root.join(".vscode")) && !is_there(&root.join(".git/commondir")));
+        assert_eq!(fs::read_dir(root.join(".git")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_there_stays_and_what_a_killed_program_left_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        fs::create_dir(root.join(".git")).unwrap();
+        fs::write(root.join(".git/commondir"), "..").unwrap();
+        let left = hold(&[], wanted(&root)).unwrap();
+        assert_eq!(left.paths.len(), 1);
+        std::mem::forget(left);
+        drop(hold(std::slice::from_ref(&root), wanted(&root)).unwrap());
+        assert!(!is_there(&root.join(".vscode")));
+        assert_eq!(fs::read_to_string(root.join(".git/commondir")).unwrap(), "..");
+    }
+}

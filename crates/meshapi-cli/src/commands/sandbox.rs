@@ -1,0 +1,85 @@
+//! `meshapi sandbox`: the confinement of our own commands, for any command of a script.
+
+use std::{
+    io::{Write, stderr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use mesh_safety::sandbox::{Policy, SandboxError};
+
+use crate::cli::Sandbox;
+
+/// What we exit with when nothing was run. As `env` and `timeout` have it.
+const NOT_RUN: u8 = 125;
+
+/// Runs the command and becomes its exit code; 125 says that it was not run at all.
+///
+/// Called before this process has threads: it becomes the helper itself.
+pub fn run(wanted: &Sandbox) -> ExitCode {
+    let result = policy(wanted).and_then(|(policy, cwd)| confine(wanted, policy, cwd));
+    let (told, code) = match &result {
+        Ok((told, code)) => (told.clone(), ExitCode::from(*code)),
+        Err(error) => {
+            if !wanted.json {
+                let _ = writeln!(stderr(), "meshapi sandbox: {}", error.line());
+            }
+            (serde_json::json!({ "error": error.line() }), ExitCode::from(NOT_RUN))
+        }
+    };
+    if wanted.json {
+        let _ = writeln!(stderr(), "{told}");
+    }
+    code
+}
+
+fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
+    let here = PathBuf::from(".");
+    let cwd = here.canonicalize().map_err(|source| SandboxError::Folder { path: here, source })?;
+    let home = std::env::home_dir();
+    let writable = if wanted.write.is_empty() { std::slice::from_ref(&cwd) } else { &wanted.write };
+    let mut policy = Policy::new(writable, home.as_deref())?;
+    for path in &wanted.read {
+        let real =
+            path.canonicalize().map_err(|source| SandboxError::Folder { path: path.clone(), source })?;
+        policy.readable.push(real);
+    }
+    Ok((policy, cwd))
+}
+
+#[cfg(target_os = "linux")]
+fn confine(wanted: &Sandbox, policy: Policy, cwd: PathBuf) -> Result<(serde_json::Value, u8), SandboxError> {
+    use mesh_safety::{
+        env,
+        sandbox::{self, End, Job, Level},
+    };
+    let job = Job {
+        policy,
+        level: Level::Full,
+        cwd,
+        argv: wanted.command.clone(),
+        env: Some(env::for_confined(std::env::vars_os(), &wanted.env).collect()),
+        own_session: false,
+        report: None,
+    };
+    let report = sandbox::run(&job)?;
+    let name = wanted.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if !wanted.json {
+        for note in &report.notes {
+            let _ = writeln!(stderr(), "meshapi sandbox: {note}");
+        }
+        match report.end {
+            End::NotFound => drop(writeln!(stderr(), "meshapi sandbox: `{name}` is not there")),
+            End::NotExecutable => drop(writeln!(stderr(), "meshapi sandbox: `{name}` cannot be executed")),
+            End::Exited(_) | End::Signaled(_) => {}
+        }
+    }
+    let told = serde_json::to_value(&report).unwrap_or_default();
+    Ok((told, report.end.code() as u8))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn confine(_: &Sandbox, _: Policy, _: PathBuf) -> Result<(serde_json::Value, u8), SandboxError> {
+    let missing = "it needs Linux".to_owned();
+    Err(SandboxError::Unavailable { missing })
+}
