@@ -124,6 +124,7 @@ impl Stage {
                 home: None,
                 env: Arc::default(),
                 line: Default::default(),
+                sandbox: None,
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
             mode: SharedMode::new(mode),

@@ -65,7 +65,12 @@ pub struct Policy {
     pub headless: bool,
     /// The rule for reads inside the workspace.
     pub workspace_reads: WorkspaceReads,
+    /// Commands were to be confined and cannot be here: outside bypass, each asks.
+    pub unconfined: bool,
 }
+
+/// Why a command asks on a machine without a sandbox.
+const UNCONFINED: &str = "this machine has no sandbox that would hold the command back";
 
 /// Judges one action: the mode's matrix first, then the checks on what the matrix lets through.
 ///
@@ -78,6 +83,9 @@ pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision
         (Action::Read { path } | Action::Search { path }, _) => judge_looking(path, mode, policy),
         (Action::Write { path }, AcceptEdits | Auto | Bypass) => judge_write(path, mode, policy),
         (Action::Write { .. }, Default) => Decision::ask_by_mode("this mode asks before files are changed"),
+        (Action::Run { command }, Auto) if policy.unconfined => {
+            judge_command(command, mode, policy).join(Decision::ask_by_check(UNCONFINED))
+        }
         (Action::Run { command }, Auto | Bypass) => judge_command(command, mode, policy),
         (Action::Run { .. }, Default | AcceptEdits) => {
             Decision::ask_by_mode("this mode asks before commands run")
@@ -106,6 +114,9 @@ pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> 
         (_, decided) if mode == PermissionMode::Bypass => decided,
         (Action::Read { path } | Action::Search { path }, _) => judge_read(path, policy),
         (Action::Write { path }, _) => judge_write(path, auto, policy),
+        (Action::Run { .. } | Action::Serve { .. }, _) if policy.unconfined => {
+            Decision::ask_by_check(UNCONFINED)
+        }
         (Action::Run { command } | Action::Serve { command }, _) => judge_command(command, auto, policy),
         (Action::WebSearch | Action::Plan, _) => Decision::Allow,
         (Action::Unknown { .. }, decided) => decided,

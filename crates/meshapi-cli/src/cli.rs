@@ -161,6 +161,10 @@ pub struct RunSettings {
     #[arg(long, value_enum, value_name = "WHO", default_value_t = Optimizer::Client)]
     pub optimize_at: Optimizer,
 
+    /// Let commands run with all your rights, not confined to this folder
+    #[arg(long)]
+    pub no_sandbox: bool,
+
     /// Pause a turn after this many requests; the work so far is kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_hops: Option<u32>,
@@ -272,6 +276,7 @@ impl RunSettings {
             max_hops: self.max_hops,
             optimize: self.optimize,
             optimize_at_gateway: self.optimize_at == Optimizer::Gateway,
+            no_sandbox: self.no_sandbox,
             system: None,
         }
     }
@@ -389,6 +394,7 @@ mod tests {
             max_hops: Some(3),
             optimize: Some(0.3),
             optimize_at_gateway: true,
+            no_sandbox: false,
             system: None,
         };
         assert_eq!(cli.settings.overrides(), want);

@@ -7,6 +7,7 @@
 //! - [`savings`]: what the dial did in a session
 //! - [`exit`]: errors to a line, a hint and an exit code
 //! - [`ui`]: what is shown, as values; `ui/json.rs` for programs
+//! - [`confine`]: the sandbox of a run's commands
 //! - [`input`]: lines of standard input
 //! - [`log`]: the trace behind `MESHAPI_LOG`
 //! - [`sys`]: what differs by platform
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod confine;
 pub mod exit;
 pub mod input;
 pub mod log;

@@ -24,6 +24,7 @@ use mesh_safety::{PermissionMode, Policy};
 
 use crate::{
     config::Config,
+    confine::Confinement,
     exit::{Exit, Failure},
     savings::{Books, Cut},
 };
@@ -38,6 +39,8 @@ pub struct Wired {
     pub client: MeshClient,
     /// What the dial did.
     pub savings: Books,
+    /// What confines commands.
+    pub confined: Confinement,
 }
 
 /// Who answers, and who knows the prices.
@@ -82,10 +85,14 @@ pub fn wire(
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<Wired, Failure> {
     let headless = asker.is_none();
-    wire_to(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker)
+    let confined = match config.is_sandboxed() {
+        true => Confinement::of_machine(config.folder(), cwd, home),
+        false => Confinement::off(),
+    };
+    wire_confined(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker, confined)
 }
 
-/// The same for any gateway.
+/// The same for any gateway, with commands that are not confined.
 ///
 /// # Errors
 /// As [`wire()`].
@@ -97,6 +104,20 @@ pub fn wire_to(
     mode: PermissionMode,
     headless: bool,
     asker: Option<Arc<dyn Asker>>,
+) -> Result<Wired, Failure> {
+    wire_confined(gateway, config, cwd, home, mode, headless, asker, Confinement::off())
+}
+
+#[expect(clippy::too_many_arguments, reason = "what the two doors above take, and the sandbox")]
+fn wire_confined(
+    gateway: Gateway,
+    config: &Config,
+    cwd: &Path,
+    home: Option<&Path>,
+    mode: PermissionMode,
+    headless: bool,
+    asker: Option<Arc<dyn Asker>>,
+    confined: Confinement,
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
@@ -121,8 +142,15 @@ pub fn wire_to(
             home: home.clone(),
             env: Arc::new(ChildEnv { removed }),
             line: Default::default(),
+            sandbox: confined.sandbox.clone(),
         },
-        policy: Policy { workspace: cwd.to_owned(), home, headless, workspace_reads: values.workspace_reads },
+        policy: Policy {
+            workspace: cwd.to_owned(),
+            home,
+            headless,
+            workspace_reads: values.workspace_reads,
+            unconfined: confined.is_missing(),
+        },
         mode: SharedMode::new(mode),
         settings: Settings {
             model: config.model().to_owned(),
@@ -136,7 +164,7 @@ pub fn wire_to(
         max_hops: config.max_hops(),
     });
     agent.save_with(Arc::new(Levers { books: savings.clone(), state: Arc::default() }));
-    Ok(Wired { agent, servers, client, savings })
+    Ok(Wired { agent, servers, client, savings, confined })
 }
 
 /// What a dial runs with a model, in words: `cache breakpoints, lossless clean-up`, and the provider's cache rules.

@@ -69,6 +69,7 @@ pub(super) fn context(cwd: &Path, home: &Path) -> ToolContext {
         home: Some(home.to_owned()),
         env: Arc::new(ChildEnv::default()),
         line: Default::default(),
+        sandbox: None,
     }
 }
 

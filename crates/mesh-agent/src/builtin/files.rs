@@ -264,6 +264,7 @@ pub(crate) fn test_context(cwd: &Path) -> ToolContext {
         home: Some(cwd.join("home")),
         env: Arc::default(),
         line: Default::default(),
+        sandbox: None,
     }
 }
 

@@ -69,7 +69,13 @@ impl RunBash {
             return ToolOutput::error("run_bash requires a `command` argument.");
         }
         let limit = self.limit(args);
-        let shell = ShellCommand { text: command, cwd: &ctx.cwd, env: &ctx.env, variables: &[] };
+        let shell = ShellCommand {
+            text: command,
+            cwd: &ctx.cwd,
+            env: &ctx.env,
+            variables: &[],
+            sandbox: ctx.sandbox.as_deref(),
+        };
         let mut output = HeadTail::new(COMMAND_OUTPUT_CHARS);
         let finished = match process::run(shell, limit, ctx.line.stopped(), |bytes| output.push(bytes)).await
         {
@@ -85,7 +91,9 @@ impl RunBash {
         match finished.ending {
             Ending::Exited(code) => {
                 let note = if finished.cut_short { CUT_SHORT } else { "" };
-                let text = format!("{text}\n{note}[exit {code}]");
+                let said = finished.confined.map(|report| report.notes).unwrap_or_default();
+                let said: String = said.iter().map(|note| format!("[sandbox: {note}]\n")).collect();
+                let text = format!("{text}\n{said}{note}[exit {code}]");
                 ToolOutput { exit_code: Some(code), ..ToolOutput::ok(text) }
             }
             Ending::TimedOut => timed_out(limit, &text),

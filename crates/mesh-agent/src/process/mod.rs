@@ -23,6 +23,8 @@ pub(crate) use run::{Ending, run};
 pub(crate) use table::{command_line, listening_ports, started_at};
 pub(crate) use tree::{Identity, Tree, end_gently};
 
+use mesh_safety::sandbox::{Report, Sandbox, Widening, Wrapped};
+
 use crate::tool::ChildEnv;
 
 /// A command for the platform's shell, and what it starts with.
@@ -36,6 +38,8 @@ pub(crate) struct ShellCommand<'a> {
     pub(crate) env: &'a ChildEnv,
     /// What is put into its environment.
     pub(crate) variables: &'a [(&'a str, String)],
+    /// What confines it.
+    pub(crate) sandbox: Option<&'a Sandbox>,
 }
 
 /// A running shell and all that it started. Dropping it ends the whole tree at once.
@@ -44,6 +48,8 @@ pub(crate) struct Child {
     shell: sys::Shell,
     /// Who belongs to it.
     pub(crate) tree: Tree,
+    /// The command as it was confined, to ask afterwards.
+    confined: Option<Wrapped>,
 }
 
 /// Starts the command with empty stdin; stdout and stderr come out of the one pipe in the order in which they were written.
@@ -52,21 +58,43 @@ pub(crate) struct Child {
 /// The folder is not there, or the system has no room for another process.
 pub(crate) fn spawn(command: ShellCommand<'_>) -> io::Result<(Child, PipeReader)> {
     let (reader, writer) = io::pipe()?;
+    let (mut shell, confined) = match command.sandbox {
+        Some(sandbox) => {
+            let (shell, wrapped) = confine(sandbox, command)?;
+            (shell, Some(wrapped))
+        }
+        None => (free(command), None),
+    };
+    shell.current_dir(command.cwd).stdout(writer.try_clone()?).stderr(writer);
+    // The command holds our copies of the write end: they go with it, so that the pipe ends when its last writer does.
+    let (shell, tree) = orphans::enrol(|| {
+        let shell = sys::start(shell, confined.is_some())?;
+        let tree = Tree::of(shell.id(), table::pipe_number(&reader));
+        Ok((shell, tree))
+    })?;
+    Ok((Child { shell, tree, confined }, reader))
+}
+
+/// The command with all rights of the user.
+fn free(command: ShellCommand<'_>) -> tokio::process::Command {
     let mut shell = sys::shell(command.text);
-    shell.current_dir(command.cwd).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    shell.stdin(Stdio::null());
     for name in &command.env.removed {
         shell.env_remove(name);
     }
     for (name, value) in command.variables {
         shell.env(name, value);
     }
-    // The command holds our copies of the write end: they go with it, so that the pipe ends when its last writer does.
-    let (shell, tree) = orphans::enrol(|| {
-        let shell = sys::start(shell)?;
-        let tree = Tree::of(shell.id(), table::pipe_number(&reader));
-        Ok((shell, tree))
-    })?;
-    Ok((Child { shell, tree }, reader))
+    shell
+}
+
+/// The command in the sandbox: its helper takes a session, and has its job on standard input.
+fn confine(sandbox: &Sandbox, command: ShellCommand<'_>) -> io::Result<(tokio::process::Command, Wrapped)> {
+    let words = sys::words(command.text);
+    let widening = Widening::default();
+    let wrapped = sandbox.wrap(words, command.cwd, command.variables, widening);
+    let (helper, wrapped) = wrapped.map_err(io::Error::other)?;
+    Ok((helper.into(), wrapped))
 }
 
 impl Child {
@@ -82,6 +110,14 @@ impl Child {
     pub(crate) fn try_wait(&mut self) -> Option<i32> {
         // An error means that somebody else took the status: it is over, and nobody knows how.
         self.shell.try_wait().map_or(Some(0), |status| status.map(sys::exit_code))
+    }
+
+    /// What the sandbox says of the command, once it has ended; `None` without one, or when it was killed.
+    ///
+    /// # Errors
+    /// The command was not run: it could not be confined.
+    pub(crate) fn report(&self) -> Result<Option<Report>, String> {
+        self.confined.as_ref().map_or(Ok(None), Wrapped::report)
     }
 
     /// Whether the shell or anything that it started still runs.

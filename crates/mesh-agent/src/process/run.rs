@@ -2,6 +2,7 @@
 
 use std::{io, pin::pin, time::Duration};
 
+use mesh_safety::sandbox::Report;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -28,11 +29,13 @@ pub(crate) enum Ending {
 }
 
 /// What came of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) ending: Ending,
     /// The shell had ended by itself, and something that it left running was ended after it.
     pub(crate) cut_short: bool,
+    /// What the sandbox says; `None` without one, or when the command did not end by itself.
+    pub(crate) confined: Option<Report>,
 }
 
 /// Runs the command for at most `limit`, or until `stop` is ready, and hands its output on as it comes. Nothing that it started lives on.
@@ -89,10 +92,12 @@ pub(crate) async fn run(
         child.tree.output_ended();
     }
     let more_was_running = child.kill();
+    let confined = child.report().map_err(io::Error::other)?;
     Ok(match (status, cut_off) {
         (Some(status), None) => {
-            Finished { ending: Ending::Exited(exit_code(status)), cut_short: more_was_running }
+            let cut_short = more_was_running || confined.as_ref().is_some_and(|report| report.left_running);
+            Finished { ending: Ending::Exited(exit_code(status)), cut_short, confined }
         }
-        (_, ending) => Finished { ending: ending.unwrap_or(Ending::TimedOut), cut_short: false },
+        (_, ending) => Finished { ending: ending.unwrap_or(Ending::TimedOut), cut_short: false, confined },
     })
 }

@@ -9,7 +9,7 @@ mod registry;
 
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
-use mesh_safety::Action;
+use mesh_safety::{Action, sandbox::Sandbox};
 use serde_json::{Map, Value};
 
 use crate::builtin::RunningServer;
@@ -66,6 +66,8 @@ pub struct ToolContext {
     pub env: Arc<ChildEnv>,
     /// The line to those who watch the call.
     pub line: CallLine,
+    /// What confines commands and servers; without one they run with all rights of the user.
+    pub sandbox: Option<Arc<Sandbox>>,
 }
 
 /// The environment of child processes: the parent's, less what must not leak.

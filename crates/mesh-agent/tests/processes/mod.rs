@@ -25,6 +25,7 @@ pub(crate) fn context(cwd: &Path) -> ToolContext {
         home: Some(cwd.to_owned()),
         env: Arc::new(ChildEnv::default()),
         line: Default::default(),
+        sandbox: None,
     }
 }
 

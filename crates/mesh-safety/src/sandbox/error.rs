@@ -42,13 +42,11 @@ pub enum SandboxError {
 }
 
 /// Names the step that failed.
-#[cfg(target_os = "linux")]
 pub(crate) trait Step<T> {
     /// The value, or an error that says what was being done.
     fn step(self, what: impl FnOnce() -> String) -> Result<T, SandboxError>;
 }
 
-#[cfg(target_os = "linux")]
 impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
     fn step(self, what: impl FnOnce() -> String) -> Result<T, SandboxError> {
         self.map_err(|error| SandboxError::Step { step: what(), source: error.into() })

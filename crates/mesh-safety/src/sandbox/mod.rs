@@ -7,22 +7,29 @@
 //! - `policy`, `places`, `seccomp`, `seatbelt`: pure
 //! - `scan`, `stand_ins`, `check`: look at the writable folders, and keep protected names from being made
 //! - `linux`: talks to the kernel
-//! - `level`: what this machine really enforces
+//! - `wrap`: the side of the parent, which may have threads and secrets
+//! - `probe`: what this machine really enforces
 mod error;
 mod level;
 #[cfg(target_os = "linux")]
 mod linux;
 mod places;
 mod policy;
+mod probe;
+mod report;
 #[cfg(unix)]
 mod scan;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
 mod stand_ins;
+mod wrap;
 
 pub use error::SandboxError;
 pub use level::Level;
 #[cfg(target_os = "linux")]
-pub use linux::{End, Report, Sandbox, Widening, Wrapped, helper, run};
+pub use linux::{helper, run};
 pub use policy::{Job, Limits, Network, Policy};
+pub use probe::{Strength, probe};
+pub use report::{End, Report};
+pub use wrap::{Sandbox, Widening, Wrapped};

@@ -14,7 +14,7 @@ use crate::{
     cli::{Cli, OutputFormat, Prompts, mode_name},
     commands,
     config::{Config, Environment, key::KeySource},
-    exit::{Exit, Failure},
+    exit::{self, Exit, Failure},
     input,
     repl::{
         Session, plain,
@@ -59,6 +59,9 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
         Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
     })?;
     let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
+    if let Some(warning) = wired.confined.warning() {
+        exit::warn(&mut stderr(), theme, warning);
+    }
     let format = cli.headless.output_format;
     let attachments = Attachments::new(&cwd, env.home.as_deref());
     let partial = cli.headless.include_partial_messages;

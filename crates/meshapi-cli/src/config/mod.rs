@@ -44,6 +44,8 @@ pub struct Overrides {
     pub optimize: Option<f64>,
     /// `--optimize-at`: the gateway does that work.
     pub optimize_at_gateway: bool,
+    /// `--no-sandbox`.
+    pub no_sandbox: bool,
     /// `/system`.
     pub system: Option<String>,
 }
@@ -265,6 +267,11 @@ impl Config {
     /// The gateway does that work, not we.
     pub fn optimize_at_gateway(&self) -> bool {
         self.overrides.optimize_at_gateway
+    }
+
+    /// Commands run confined.
+    pub fn is_sandboxed(&self) -> bool {
+        !self.overrides.no_sandbox
     }
 
     /// Hops after which a turn pauses; `None` leaves it to the turn's own caps.

@@ -61,6 +61,9 @@ impl Core {
             Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
         })?;
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
+        if let Some(warning) = wired.confined.warning() {
+            person.say(&[Line::prose(Style::Warn, &warning)]);
+        }
         guard.keep(wired.servers.clone());
         let attachments = Attachments::new(&cwd, env.home.as_deref());
         Ok(Core { wired, config, cwd, interrupt, attachments, models, runtime, guard })

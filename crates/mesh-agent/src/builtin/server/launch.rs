@@ -75,8 +75,13 @@ pub(in crate::builtin) async fn launch(
 ) -> Result<RunningServer, LaunchError> {
     let not_started = |error: std::io::Error| LaunchError::NotStarted(error.to_string());
     let variables = [("PORT", wanted.port.to_string()), ("BROWSER", "none".to_owned())];
-    let shell =
-        ShellCommand { text: wanted.command, cwd: &wanted.cwd, env: wanted.env, variables: &variables };
+    let shell = ShellCommand {
+        text: wanted.command,
+        cwd: &wanted.cwd,
+        env: wanted.env,
+        variables: &variables,
+        sandbox: None,
+    };
     let (child, reader) = process::spawn(shell).map_err(not_started)?;
     let output = Output::of(reader).map_err(not_started)?;
     let start = Instant::now();

@@ -17,13 +17,13 @@ use rustix::{
 
 use super::{
     super::{
-        Job, Level, Policy, SandboxError,
+        End, Job, Level, Policy, SandboxError,
         error::Step,
         seccomp::{self, Sockets},
     },
     guard::Guard,
     landlock::Rules,
-    outside::{End, Told},
+    outside::Told,
     root,
     sys::{self, Signals},
 };

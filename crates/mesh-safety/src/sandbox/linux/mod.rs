@@ -5,7 +5,6 @@
 //! - `root`: the small root that the command sees
 //! - `landlock`: what of it may be done with files
 //! - `guard`: which paths of the writable folders are covered
-//! - `wrap`: the parent's side: a command of the helper
 //! - `sys`: system calls without a safe wrapper
 mod guard;
 mod inside;
@@ -13,7 +12,5 @@ mod landlock;
 mod outside;
 mod root;
 mod sys;
-mod wrap;
 
-pub use outside::{End, Report, helper, run};
-pub use wrap::{Sandbox, Widening, Wrapped};
+pub use outside::{helper, run};

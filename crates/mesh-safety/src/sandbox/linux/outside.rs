@@ -15,14 +15,11 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{Job, Level, SandboxError, error::Step, scan, stand_ins},
+    super::{End, Job, Level, Report, SandboxError, error::Step, report::HELPER, scan, stand_ins},
     guard::Guard,
     inside,
     sys::{self, Fork, Signals},
 };
-
-/// The hidden first argument of our own binary that makes it the helper.
-pub(crate) const HELPER: &str = "__sandbox";
 
 /// How long a command that was asked to end may take when its caller waits: less than the second that the agent gives.
 const GRACE: Duration = Duration::from_millis(500);
@@ -41,45 +38,6 @@ const PASSED_ON: [i32; 8] = [
     libc::SIGALRM,
     libc::SIGWINCH,
 ];
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// By itself, with this code.
-    Exited(i32),
-    /// By this signal.
-    Signaled(i32),
-    /// It did not run: there is no such program.
-    NotFound,
-    /// It did not run: the program cannot be executed.
-    NotExecutable,
-}
-
-/// What is told about a confined command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// How it was confined.
-    pub level: Level,
-    /// How it ended.
-    pub end: End,
-    /// Something that it had started was still running, and was ended with it.
-    pub left_running: bool,
-    /// What the user should know: what was put aside, what could not be watched.
-    pub notes: Vec<String>,
-}
-
-impl End {
-    /// The exit code as shells have it.
-    pub fn code(self) -> i32 {
-        match self {
-            End::Exited(code) => code,
-            End::Signaled(signal) => 128 + signal,
-            End::NotFound => 127,
-            End::NotExecutable => 126,
-        }
-    }
-}
 
 /// What init tells the process outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use tempfile::TempDir;
 
-use super::{
-    super::{Job, Level, Policy, SandboxError, error::Step},
-    outside::{HELPER, Report},
-};
+use super::{Job, Level, Policy, Report, SandboxError, error::Step, report::HELPER};
 
 /// Confines the commands of one session.
 #[derive(Debug)]
@@ -35,16 +31,14 @@ pub struct Widening {
     pub git_setup: bool,
 }
 
-/// A command that will confine itself.
+/// A command that will confine itself, to be asked afterwards how it went.
 #[derive(Debug)]
 pub struct Wrapped {
-    /// The helper with its job on standard input; the outputs are the caller's to set, and nothing else.
-    pub command: Command,
     report: PathBuf,
 }
 
 impl Sandbox {
-    /// A sandbox whose helper is this program: one that calls [`helper`](super::helper) first thing in `main`.
+    /// A sandbox whose helper is this program: one that calls `sandbox::helper` first thing in `main`.
     ///
     /// # Errors
     /// There is no place for the session's own files, or the level is none.
@@ -87,7 +81,7 @@ impl Sandbox {
         self.session.path().join("tmp")
     }
 
-    /// Wraps a command that runs in `cwd` as the leader of a session of its own, with an empty standard input.
+    /// Wraps a command into the helper with its job on standard input; the outputs are the caller's to set. It runs in `cwd` as the leader of a session of its own, with an empty standard input.
     ///
     /// `env` is what it is given; what an allowlist does not know is taken out, and `set` is put in.
     ///
@@ -99,7 +93,7 @@ impl Sandbox {
         cwd: &Path,
         set: &[(&str, String)],
         widening: Widening,
-    ) -> Result<Wrapped, SandboxError> {
+    ) -> Result<(Command, Wrapped), SandboxError> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let report = self.session.path().join(format!("report-{number}"));
         let job = Job {
@@ -117,18 +111,29 @@ impl Sandbox {
             command.env(name, value);
         }
         command.stdin(Stdio::from(on_a_descriptor(&job)?));
-        Ok(Wrapped { command, report })
+        Ok((command, Wrapped { report }))
     }
 }
 
 /// The job as a file in memory: read from the start by whoever inherits it.
-fn on_a_descriptor(job: &Job) -> Result<File, SandboxError> {
+pub(super) fn on_a_descriptor(job: &Job) -> Result<File, SandboxError> {
     let text = serde_json::to_vec(job).map_err(SandboxError::Job)?;
     let step = || "handing the job over".into();
-    let mut file = File::from(memfd_create("job", MemfdFlags::CLOEXEC).step(step)?);
+    let mut file = scratch().step(step)?;
     file.write_all(&text).step(step)?;
     file.rewind().step(step)?;
     Ok(file)
+}
+
+#[cfg(target_os = "linux")]
+fn scratch() -> std::io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(memfd_create("job", MemfdFlags::CLOEXEC)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn scratch() -> std::io::Result<File> {
+    tempfile::tempfile()
 }
 
 impl Wrapped {
