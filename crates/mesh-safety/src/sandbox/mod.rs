@@ -9,7 +9,11 @@
 //! - `linux`: talks to the kernel
 //! - `wrap`: the side of the parent, which may have threads and secrets
 //! - `probe`: what this machine really enforces
+#[cfg(target_os = "linux")]
+mod check;
 mod error;
+#[cfg(target_os = "linux")]
+mod git_config;
 mod level;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -17,7 +21,7 @@ mod places;
 mod policy;
 mod probe;
 mod report;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod scan;
 #[cfg(target_os = "linux")]
 mod seccomp;

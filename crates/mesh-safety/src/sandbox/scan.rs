@@ -85,7 +85,7 @@ impl Scan<'_> {
                 }
                 continue;
             };
-            marks += usize::from(matches!(name, "HEAD" | "objects" | "refs" | "config"));
+            marks += usize::from(matches!(name, "HEAD" | "objects" | "refs" | "commondir"));
             if name.eq_ignore_ascii_case(".git") {
                 self.git(folder, &entry, kind.is_dir());
             } else if is_protected(name) {
@@ -102,7 +102,7 @@ impl Scan<'_> {
                 }
             }
         }
-        if marks == 4 && is_repository(folder) {
+        if marks >= 2 && is_repository(folder) {
             self.repository(folder, 0);
             return;
         }

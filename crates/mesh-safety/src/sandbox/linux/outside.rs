@@ -15,7 +15,9 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{End, Job, Level, Report, SandboxError, error::Step, report::HELPER, scan, stand_ins},
+    super::{
+        End, Job, Level, Report, SandboxError, check::Before, error::Step, report::HELPER, scan, stand_ins,
+    },
     guard::Guard,
     inside,
     sys::{self, Fork, Signals},
@@ -101,8 +103,9 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
     sys::fresh_keyring();
     let found = scan::scan(&job.policy.writable);
     let wanted = Guard::names(&job.policy, &found);
-    let held = stand_ins::hold(&job.policy.writable, wanted)
+    let held = stand_ins::hold(&job.policy.writable, wanted.clone())
         .step(|| "holding the protected names of the writable folders".into())?;
+    let before = Before::of(&job.policy, job.level, &found, &wanted, &held);
     let guard = Guard::of(&job.policy, &found, &held);
     let mut notes = Vec::new();
     if found.truncated {
@@ -112,6 +115,7 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
         );
     }
     let (end, left_running) = start(job, &guard)?;
+    notes.extend(before.check(&job.policy));
     drop(held);
     Ok(Report { level: job.level, end, left_running, notes })
 }
