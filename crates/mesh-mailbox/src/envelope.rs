@@ -127,6 +127,25 @@ impl Envelope {
         })
     }
 
+    /// The message as JSON, the unnamed fields after the named ones.
+    pub fn to_json(&self) -> Value {
+        let mut row = serde_json::json!({
+            "id": self.id,
+            "thread_id": self.thread_id,
+            "from_node": self.from_node,
+            "to_node": self.to_node,
+            "kind": self.kind,
+            "content": self.content,
+            "related_task_id": self.related_task_id,
+            "created_at": self.created_at,
+            "read_at": self.read_at,
+        });
+        if let Some(row) = row.as_object_mut() {
+            row.extend(self.extra.clone());
+        }
+        row
+    }
+
     /// Returns the kind, if it is one of those that can be sent.
     pub fn kind(&self) -> Option<Kind> {
         self.kind.parse().ok()

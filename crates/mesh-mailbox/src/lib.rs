@@ -32,12 +32,25 @@
 //! - `registry`: who is known to a gateway, and who was perhaps meant
 //! - `kind`: what a message is for
 //! - `envelope`: a message as it travels, and the ids in it
+#[cfg(feature = "client")]
+mod client;
 mod envelope;
 mod error;
+#[cfg(feature = "client")]
+mod files;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "client")]
+pub mod guard;
 mod kind;
 mod name;
 mod registry;
 
+#[cfg(feature = "client")]
+pub use client::{
+    ClientError, GATEWAY_URL_VARIABLE, Look, Mailbox, MailboxBuilder, Outgoing, Receipt, Registered, TIMEOUT,
+    TOKEN_VARIABLE, TokenFile,
+};
 pub use envelope::{Complaint, Envelope, IdempotencyKey, Inbox, MessageId, ThreadId};
 pub use error::MailboxError;
 pub use kind::Kind;

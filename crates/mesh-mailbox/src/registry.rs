@@ -70,20 +70,26 @@ impl Registry {
 
     /// Well-formed names that look like this one or are a few keystrokes away, nearest first.
     fn near(&self, name: &PeerName) -> Vec<String> {
-        // One slip in a short name, one more for each four characters, but never so many that all names are near.
-        let reach = (name.as_str().len() / 4).clamp(1, 3);
-        let mut near: Vec<(usize, &str)> = self
-            .names()
-            .filter_map(|known| {
-                // A name that is an old one itself would be sent somewhere else.
-                let other = PeerName::parse(known).ok().filter(|parsed| parsed.as_str() == known)?;
-                let distance = distance(name, &other);
-                (distance <= reach).then_some((distance, known))
-            })
-            .collect();
-        near.sort_unstable();
-        near.into_iter().take(MAX_SUGGESTIONS).map(|(_, known)| known.to_owned()).collect()
+        near(name.as_str(), self.names())
     }
+}
+
+/// Well-formed ones of the known names that look like this one or are a few keystrokes away, nearest first; none for what is no
+/// name at all.
+pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let Ok(name) = PeerName::parse(name) else { return Vec::new() };
+    // One slip in a short name, one more for each four characters, but never so many that all names are near.
+    let reach = (name.as_str().len() / 4).clamp(1, 3);
+    let mut near: Vec<(usize, &str)> = known
+        .filter_map(|known| {
+            // A name that is an old one itself would be sent somewhere else.
+            let other = PeerName::parse(known).ok().filter(|parsed| parsed.as_str() == known)?;
+            let distance = distance(&name, &other);
+            (distance <= reach).then_some((distance, known))
+        })
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(MAX_SUGGESTIONS).map(|(_, known)| known.to_owned()).collect()
 }
 
 /// 0 for names that look alike, 1 where one goes on after a dash, and single changes otherwise.

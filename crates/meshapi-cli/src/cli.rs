@@ -32,7 +32,7 @@ pub struct Cli {
 }
 
 /// The commands beside a run.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Show a whole turn offline: no key, no network, no questions
     Demo(Demo),
@@ -42,6 +42,10 @@ pub enum Command {
     Man,
     /// Make request bodies cheaper: one JSON body a line in, one a line out
     Optimize(Optimize),
+    /// Write to other agents, and read what they wrote
+    Mail(crate::commands::mail::args::Mail),
+    /// Keep mail for agents on several machines
+    Gateway(crate::commands::gateway::args::Gateway),
     /// Run a command confined: writes in this folder only, no keys, no network
     Sandbox(Sandbox),
 }

@@ -24,6 +24,8 @@ pub enum Exit {
     Refused,
     /// The hop or budget limit was reached; the work so far is kept.
     Limit,
+    /// A message waits in the outbox.
+    Queued,
     /// A model or gateway error, or no key.
     Failure,
     /// Wrong usage or settings.
@@ -41,6 +43,8 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::Limit => 4,
+            // EX_TEMPFAIL of sysexits.h: it was not done yet, and will be tried again.
+            Exit::Queued => 75,
             // 128 + SIGINT, as shells have it.
             Exit::Interrupted => 130,
         }
@@ -190,8 +194,16 @@ mod tests {
 
     #[test]
     fn codes_are_as_documented() {
-        let all = [Exit::Ok, Exit::Failure, Exit::Usage, Exit::Refused, Exit::Limit, Exit::Interrupted];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 130]);
+        let all = [
+            Exit::Ok,
+            Exit::Failure,
+            Exit::Usage,
+            Exit::Refused,
+            Exit::Limit,
+            Exit::Queued,
+            Exit::Interrupted,
+        ];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 75, 130]);
         assert_eq!(Exit::Refused.and(Exit::Ok), Exit::Refused);
         assert_eq!(Exit::Limit.and(Exit::Failure), Exit::Failure);
         assert_eq!(Exit::Failure.and(Exit::Interrupted), Exit::Interrupted);

@@ -56,6 +56,8 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
         Some(Command::Optimize(wanted)) => commands::optimize::run(wanted),
         // It has left before.
         Some(Command::Sandbox(_)) => Ok(Exit::Ok),
+        Some(Command::Mail(wanted)) => commands::mail::run(wanted, env),
+        Some(Command::Gateway(wanted)) => commands::gateway::run(wanted, env),
     }
 }
 

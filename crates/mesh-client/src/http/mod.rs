@@ -21,7 +21,5 @@ pub use client::{
 pub use connect::has_proxy;
 pub use error::{ConnectFailure, HttpError, Phase};
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-#[cfg(feature = "scripted-gateway")]
-pub(crate) use server::serve_with;
 #[cfg(feature = "server")]
-pub use server::{Peer, ServerOptions, serve};
+pub use server::{Peer, ServerOptions, serve, serve_with};

@@ -36,6 +36,9 @@ pub struct ServerOptions {
     pub max_connections: usize,
     /// How long running requests may still take once the server was told to stop.
     pub drain: Duration,
+    /// Speaks HTTP/1.1 only. The head's deadline then holds from a connection's first moment; otherwise it begins when the
+    /// first bytes have told which version is spoken.
+    pub http1_only: bool,
 }
 
 impl Default for ServerOptions {
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             max_head_bytes: 64 * 1024,
             max_connections: 1024,
             drain: Duration::from_secs(10),
+            http1_only: false,
         }
     }
 }
@@ -101,7 +105,13 @@ where
 
 /// Like [`serve`], with a say in what carries each connection: `accept` wraps the socket and gives the handler
 /// of its requests.
-pub(crate) async fn serve_with<A, I, H, F, E>(
+///
+/// # Errors
+/// Those of [`serve`].
+///
+/// # Cancel safety
+/// That of [`serve`].
+pub async fn serve_with<A, I, H, F, E>(
     listener: TcpListener,
     options: ServerOptions,
     stop: impl Future<Output = ()>,
@@ -165,6 +175,9 @@ async fn connection<I, H, F, E>(
         handler(request.map(|body| BodyReader::new(body, Arc::clone(&name), Some(options.body_idle))))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    if options.http1_only {
+        builder = builder.http1_only();
+    }
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -16,6 +16,8 @@ use crate::{
 pub mod completions;
 pub mod demo;
 pub mod exec;
+pub mod gateway;
+pub mod mail;
 pub mod man;
 pub mod optimize;
 pub mod sandbox;

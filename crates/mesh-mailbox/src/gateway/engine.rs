@@ -1,0 +1,223 @@
+//! The threads around a store: one that writes, a few that read. Both have queues with a bound; what finds them full is turned away.
+//!
+//! The writer takes whatever waits into one batch. While a batch is being synced the next one gathers, so a busy gateway syncs
+//! once for many messages and an idle one at once for each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use tokio::sync::oneshot;
+
+use super::hub::Hub;
+use super::metrics::Metrics;
+use super::stamp::Stamp;
+use super::store::{Command, Done, Reader, Refusal, Store, StoreError};
+
+/// Most commands of one transaction. From the mailbox's design.
+const MAX_BATCH: usize = 256;
+/// Jobs that may wait to be written; each is a request that is being answered.
+const WRITE_QUEUE: usize = 4096;
+/// Looks that may wait.
+const READ_QUEUE: usize = 4096;
+/// Threads that read: looks are short, and memory is held by each.
+const READERS: usize = 2;
+
+/// Why work was not done.
+#[derive(Clone, Debug)]
+pub enum EngineError {
+    /// Too much waits already, or the gateway is stopping.
+    Busy,
+    /// The store could not do it.
+    Store(Arc<StoreError>),
+}
+
+/// The answers to the commands of one job.
+pub type Answers = Result<Vec<Result<Done, Refusal>>, EngineError>;
+
+struct Job {
+    commands: Vec<Command>,
+    answer: oneshot::Sender<Answers>,
+}
+
+type Look<R> = Box<dyn FnOnce(&mut R) + Send>;
+
+/// The way to a store.
+pub struct Engine<S: Store> {
+    jobs: SyncSender<Job>,
+    looks: SyncSender<Look<S::Reader>>,
+    is_sound: Arc<AtomicBool>,
+}
+
+impl<S: Store> Clone for Engine<S> {
+    fn clone(&self) -> Engine<S> {
+        Engine { jobs: self.jobs.clone(), looks: self.looks.clone(), is_sound: Arc::clone(&self.is_sound) }
+    }
+}
+
+/// The threads of an engine. They end when the last [`Engine`] is gone and all that waited is done.
+#[derive(Debug)]
+pub struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    /// Waits until all work is done.
+    pub fn join(self) {
+        for thread in self.0 {
+            // A thread that panicked has told so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// A reader cannot be opened, or a thread not be started.
+    pub fn start(store: S, hub: Arc<Hub>, metrics: Arc<Metrics>) -> Result<(Engine<S>, Threads), StoreError> {
+        let (jobs, waiting_jobs) = sync_channel(WRITE_QUEUE);
+        let (looks, waiting_looks) = sync_channel::<Look<S::Reader>>(READ_QUEUE);
+        let waiting_looks = Arc::new(std::sync::Mutex::new(waiting_looks));
+        let is_sound = Arc::new(AtomicBool::new(true));
+        let mut threads = Vec::new();
+        for _ in 0..READERS {
+            let mut reader = store.reader()?;
+            let looks = Arc::clone(&waiting_looks);
+            threads.push(spawn("mailbox-reader", move || {
+                loop {
+                    // The lock is held while waiting, never while looking.
+                    let next = looks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+                    match next {
+                        Ok(look) => look(&mut reader),
+                        Err(_) => return,
+                    }
+                }
+            })?);
+        }
+        let sound = Arc::clone(&is_sound);
+        threads.push(spawn("mailbox-writer", move || write(store, &waiting_jobs, &hub, &metrics, &sound))?);
+        Ok((Engine { jobs, looks, is_sound }, Threads(threads)))
+    }
+
+    /// Has commands done in one transaction; the answer comes after it is durable.
+    ///
+    /// # Errors
+    /// Nothing of it was done, or, when the gateway is stopping, may have been.
+    ///
+    /// # Cancel safety
+    /// Once called, the commands are done whether or not somebody waits for the answer.
+    pub async fn apply(&self, commands: Vec<Command>) -> Answers {
+        let (answer, answered) = oneshot::channel();
+        match self.jobs.try_send(Job { commands, answer }) {
+            Ok(()) => answered.await.unwrap_or(Err(EngineError::Busy)),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(EngineError::Busy),
+        }
+    }
+
+    /// Has one command done.
+    ///
+    /// # Errors
+    /// Those of [`Engine::apply`].
+    ///
+    /// # Cancel safety
+    /// That of [`Engine::apply`].
+    pub async fn one(&self, command: Command) -> Result<Result<Done, Refusal>, EngineError> {
+        let answers = self.apply(vec![command]).await?;
+        answers.into_iter().next().ok_or(EngineError::Busy)
+    }
+
+    /// Looks something up.
+    ///
+    /// # Errors
+    /// Too much waits, or the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a look changes nothing.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut S::Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, EngineError>
+    where
+        S::Reader: Reader,
+    {
+        let (answer, answered) = oneshot::channel();
+        let look: Look<S::Reader> = Box::new(move |reader| {
+            // Nobody waiting any more is no fault of the look.
+            let _ = answer.send(look(reader));
+        });
+        match self.looks.try_send(look) {
+            Ok(()) => match answered.await {
+                Ok(found) => found.map_err(|error| EngineError::Store(Arc::new(error))),
+                Err(_) => Err(EngineError::Busy),
+            },
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(EngineError::Busy),
+        }
+    }
+
+    /// Whether the last batch was written.
+    pub fn is_sound(&self) -> bool {
+        self.is_sound.load(Ordering::Relaxed)
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let started: io::Result<_> = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map_err(|error| StoreError::Failed(format!("no thread: {error}")))
+}
+
+fn write<S: Store>(mut store: S, jobs: &Receiver<Job>, hub: &Hub, metrics: &Metrics, is_sound: &AtomicBool) {
+    while let Ok(first) = jobs.recv() {
+        let mut answers = Vec::new();
+        let mut batch = Vec::new();
+        let mut take = |job: Job, batch: &mut Vec<Command>| {
+            answers.push((job.commands.len(), job.answer));
+            batch.extend(job.commands);
+        };
+        take(first, &mut batch);
+        while batch.len() < MAX_BATCH {
+            match jobs.try_recv() {
+                Ok(job) => take(job, &mut batch),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        let done = store.apply(Stamp::now(), &batch);
+        is_sound.store(done.is_ok(), Ordering::Relaxed);
+        metrics.batch(batch.len(), done.is_ok());
+        match done {
+            Ok(done) => {
+                for inbox in done.iter().flatten().flat_map(new_mail) {
+                    hub.wake(inbox);
+                }
+                let mut done = done.into_iter();
+                for (count, answer) in answers {
+                    let _ = answer.send(Ok(done.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => {
+                tracing::error!(target: "mesh_mailbox::gateway", %error, commands = batch.len(), "a batch was not written");
+                let error = Arc::new(error);
+                for (_, answer) in answers {
+                    let _ = answer.send(Err(EngineError::Store(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+}
+
+/// The inboxes in which something can be found that was not there before.
+fn new_mail(done: &Done) -> &[String] {
+    match done {
+        Done::Appended { inboxes, .. } | Done::Returned { inboxes, .. } | Done::Swept { inboxes, .. } => {
+            inboxes
+        }
+        Done::Requeued { inbox } => std::slice::from_ref(inbox),
+        Done::Read { .. }
+        | Done::Claimed { .. }
+        | Done::Acked { .. }
+        | Done::Extended { .. }
+        | Done::Thread { .. }
+        | Done::Stored => &[],
+    }
+}

@@ -1,0 +1,479 @@
+//! Commands, in batches: one transaction, one sync.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Place, failed, read::SqliteReader, row};
+use crate::gateway::stamp::Stamp;
+use crate::gateway::store::{
+    Command, Digest, Done, GroupRow, Imported, InviteRow, Known, NewMessage, PeerRow, Refusal, SendKey,
+    Store, StoreError, ThreadRow,
+};
+
+/// What a command came to: `Err` breaks the whole batch.
+pub(super) type Answer = Result<Result<Done, Refusal>, rusqlite::Error>;
+
+/// The writing end of a database. It alone writes, so what it counts in memory is true.
+#[derive(Debug)]
+pub struct Sqlite {
+    place: Place,
+    connection: Connection,
+    /// `None` after a batch that failed: read anew before the next.
+    tally: Option<Tally>,
+}
+
+/// What would otherwise be asked of the database again and again.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    next_id: i64,
+    last_stamp: Stamp,
+    inboxes: HashMap<String, InboxTally>,
+    touched: HashSet<String>,
+    /// How far the sweep through all messages has come.
+    pub(super) swept_to: i64,
+}
+
+/// One inbox's counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InboxTally {
+    pub(super) last_seq: i64,
+    pub(super) unread: u64,
+}
+
+/// A batch at work.
+pub(super) struct Batch<'s> {
+    pub(super) db: &'s Connection,
+    pub(super) tally: &'s mut Tally,
+    pub(super) now: Stamp,
+}
+
+impl Sqlite {
+    /// Opens a database, and makes one that is not there. The caller holds its [`StoreLock`](super::StoreLock).
+    ///
+    /// # Errors
+    /// It is none of ours, of a newer version, damaged, or cannot be opened.
+    pub fn open(place: Place) -> Result<Sqlite, StoreError> {
+        let connection = place.open_writer()?;
+        let tally = Tally::load(&connection).map_err(failed)?;
+        Ok(Sqlite { place, connection, tally: Some(tally) })
+    }
+
+    fn run(
+        &mut self,
+        now: Stamp,
+        commands: &[Command],
+    ) -> Result<Vec<Result<Done, Refusal>>, rusqlite::Error> {
+        let mut tally = match self.tally.take() {
+            Some(tally) => tally,
+            None => Tally::load(&self.connection)?,
+        };
+        let db = &self.connection;
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut batch = Batch { db, tally: &mut tally, now };
+        let worked = commands.iter().map(|command| batch.command(command)).collect::<Result<Vec<_>, _>>();
+        let ended = worked.and_then(|answers| {
+            batch.save_tally()?;
+            db.prepare_cached("COMMIT")?.execute([])?;
+            Ok(answers)
+        });
+        match ended {
+            Ok(answers) => {
+                self.tally = Some(tally);
+                Ok(answers)
+            }
+            Err(error) => {
+                if !db.is_autocommit() {
+                    // The failure itself is told; a rollback that fails too is found by the next BEGIN.
+                    let _ = db.execute_batch("ROLLBACK");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Store for Sqlite {
+    type Reader = SqliteReader;
+
+    fn apply(&mut self, now: Stamp, batch: &[Command]) -> Result<Vec<Result<Done, Refusal>>, StoreError> {
+        self.run(now, batch).map_err(failed)
+    }
+
+    fn reader(&self) -> Result<SqliteReader, StoreError> {
+        SqliteReader::open(&self.place)
+    }
+
+    fn known(&mut self) -> Result<Known, StoreError> {
+        known(&self.connection).map_err(failed)
+    }
+}
+
+impl Tally {
+    fn load(db: &Connection) -> rusqlite::Result<Tally> {
+        let counter = "SELECT value FROM counters WHERE name = 'next_id'";
+        let next_id = db.query_row(counter, [], |row| row.get(0)).optional()?.unwrap_or(1);
+        let newest = "SELECT created_at FROM messages ORDER BY id DESC LIMIT 1";
+        let newest: Option<String> = db.query_row(newest, [], |row| row.get(0)).optional()?;
+        let mut inboxes: HashMap<String, InboxTally> = HashMap::new();
+        let mut statement = db.prepare("SELECT name, last_seq FROM inboxes")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            inboxes.insert(row.get(0)?, InboxTally { last_seq: row.get(1)?, unread: 0 });
+        }
+        let unread =
+            "SELECT inbox, count(*) FROM messages WHERE read_at IS NULL AND dead_at IS NULL GROUP BY inbox";
+        let mut statement = db.prepare(unread)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            inboxes.entry(row.get(0)?).or_default().unread = row.get::<_, i64>(1)?.unsigned_abs();
+        }
+        let last_stamp = newest.and_then(|text| Stamp::parse(&text)).unwrap_or_default();
+        Ok(Tally { next_id, last_stamp, inboxes, touched: HashSet::new(), swept_to: 0 })
+    }
+
+    /// One message less that waits to be read.
+    pub(super) fn settle(&mut self, inbox: &str) {
+        if let Some(tally) = self.inboxes.get_mut(inbox) {
+            tally.unread = tally.unread.saturating_sub(1);
+        }
+    }
+
+    /// One more.
+    pub(super) fn reopen(&mut self, inbox: &str) {
+        self.inboxes.entry(inbox.to_owned()).or_default().unread += 1;
+    }
+
+    /// Moments that rise with the ids, also when the clock goes back: `since` finds whatever came later.
+    fn stamp(&mut self, now: Stamp) -> Stamp {
+        self.last_stamp = now.max(self.last_stamp.plus(std::time::Duration::from_micros(1)));
+        self.last_stamp
+    }
+}
+
+impl Batch<'_> {
+    fn command(&mut self, command: &Command) -> Answer {
+        match command {
+            Command::Append(message) => self.append(message),
+            Command::Import(imported) => self.import(imported),
+            Command::Read { id, by } => self.read(*id, by),
+            Command::Claim { inbox, max, lease, kind, thread_id } => {
+                self.claim(inbox, *max, *lease, *kind, thread_id.as_deref())
+            }
+            Command::Ack { id, by, lease, outcome, note } => {
+                self.ack(*id, by, lease.as_deref(), *outcome, note.as_deref())
+            }
+            Command::Nack { id, by, lease, delay } => self.nack(*id, by, lease, *delay),
+            Command::Extend { id, by, lease, time } => self.extend(*id, by, lease, *time),
+            Command::Requeue { id, by } => self.requeue(*id, by),
+            Command::PutPeer(peer) => self.put_peer(peer),
+            Command::Join { peer, invite } => self.join(peer, invite),
+            Command::Invite(invite) => self.invite(invite),
+            Command::Seen(peers) => self.seen(peers),
+            Command::Thread { name, uuid, session_id } => self.thread(name, uuid, session_id.as_deref()),
+            Command::PutGroup(group) => self.put_group(group),
+            Command::DropGroup(name) => {
+                self.db.prepare_cached("DELETE FROM groups WHERE name = ?1")?.execute([name])?;
+                Ok(Ok(Done::Stored))
+            }
+            Command::Sweep(retention) => self.sweep(retention.as_ref()),
+        }
+    }
+
+    fn append(&mut self, message: &NewMessage) -> Answer {
+        if let Some(key) = &message.key
+            && let Some(before) = self.sent_before(key)?
+        {
+            return Ok(before);
+        }
+        if let Some(max) = message.max_depth {
+            let unread = |inbox: &String| self.tally.inboxes.get(inbox).map_or(0, |tally| tally.unread);
+            if let Some(full) = message.to_nodes.iter().find(|inbox| unread(inbox) >= max) {
+                return Ok(Err(Refusal::Full { inbox: full.clone() }));
+            }
+        }
+        let mut stored = Vec::with_capacity(message.to_nodes.len());
+        for to_node in &message.to_nodes {
+            stored.push((to_node, self.store(message, to_node)?));
+        }
+        let answer = answer(message, &stored);
+        if let Some(SendKey { sender, key, digest }) = &message.key {
+            self.db
+                .prepare_cached("INSERT INTO send_keys (sender, key, digest, answer, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![sender, key, digest, answer, self.now.micros()])?;
+        }
+        Ok(Ok(Done::Appended { answer, is_replay: false, inboxes: message.to_nodes.clone() }))
+    }
+
+    fn sent_before(&self, key: &SendKey) -> rusqlite::Result<Option<Result<Done, Refusal>>> {
+        let sql = "SELECT digest, answer FROM send_keys WHERE sender = ?1 AND key = ?2";
+        let before = self
+            .db
+            .prepare_cached(sql)?
+            .query_row([&key.sender, &key.key], |row| {
+                Ok((row.get::<_, Digest>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        Ok(before.map(|(digest, answer)| {
+            if digest == key.digest {
+                Ok(Done::Appended { answer, is_replay: true, inboxes: Vec::new() })
+            } else {
+                Err(Refusal::KeyConflict)
+            }
+        }))
+    }
+
+    /// Puts one message into one inbox.
+    pub(super) fn store(&mut self, message: &NewMessage, to_node: &str) -> rusqlite::Result<Stored> {
+        let id = self.tally.next_id;
+        let created_at = self.tally.stamp(self.now).to_string();
+        let seq = self.insert(id, message, to_node, &created_at, None)?;
+        Ok(Stored { id, seq, created_at })
+    }
+
+    fn insert(
+        &mut self,
+        id: i64,
+        message: &NewMessage,
+        to_node: &str,
+        created_at: &str,
+        read_at: Option<&str>,
+    ) -> rusqlite::Result<i64> {
+        // The name is copied only for an inbox that this process has not seen.
+        if !self.tally.inboxes.contains_key(to_node) {
+            self.tally.inboxes.insert(to_node.to_owned(), InboxTally::default());
+        }
+        let seq = match self.tally.inboxes.get_mut(to_node) {
+            Some(inbox) => {
+                inbox.last_seq += 1;
+                inbox.unread += u64::from(read_at.is_none());
+                inbox.last_seq
+            }
+            None => 1,
+        };
+        if !self.tally.touched.contains(to_node) {
+            self.tally.touched.insert(to_node.to_owned());
+        }
+        self.tally.next_id = self.tally.next_id.max(id.saturating_add(1));
+        self.db
+            .prepare_cached(
+                "INSERT INTO messages (id, inbox, seq, read_at, expires_at, priority, verified, sender, kind, thread, \
+                 created_at, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                id,
+                to_node,
+                seq,
+                read_at,
+                message.expires_at.map(Stamp::micros),
+                message.priority,
+                row::voucher_number(message.voucher),
+                message.from_node,
+                message.kind.as_str(),
+                message.thread_id,
+                created_at,
+                row::head(id, to_node, created_at, message),
+            ])?;
+        Ok(seq)
+    }
+
+    fn import(&mut self, imported: &Imported) -> Answer {
+        let is_there =
+            self.db.prepare_cached("SELECT 1 FROM messages WHERE id = ?1")?.exists([imported.id])?;
+        if is_there {
+            return Ok(Ok(Done::Stored));
+        }
+        let read_at = imported.read_at.as_deref();
+        for to_node in &imported.message.to_nodes {
+            self.insert(imported.id, &imported.message, to_node, &imported.created_at, read_at)?;
+        }
+        Ok(Ok(Done::Stored))
+    }
+
+    fn save_tally(&mut self) -> rusqlite::Result<()> {
+        if self.tally.touched.is_empty() {
+            return Ok(());
+        }
+        let mut save = self.db.prepare_cached(
+            "INSERT INTO inboxes (name, last_seq) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET last_seq = ?2",
+        )?;
+        for inbox in self.tally.touched.drain() {
+            let last_seq = self.tally.inboxes.get(&inbox).map_or(0, |tally| tally.last_seq);
+            save.execute(params![inbox, last_seq])?;
+        }
+        self.db
+            .prepare_cached(
+                "INSERT INTO counters (name, value) VALUES ('next_id', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1",
+            )?
+            .execute([self.tally.next_id])?;
+        Ok(())
+    }
+
+    fn put_peer(&mut self, peer: &PeerRow) -> Answer {
+        let capabilities = serde_json::to_string(&peer.capabilities).unwrap_or_else(|_| "{}".to_owned());
+        self.db
+            .prepare_cached(
+                "INSERT INTO peers (name, url, capabilities, registered_at, last_seen, enabled, token) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET url = ?2, capabilities = ?3, \
+                 registered_at = ?4, last_seen = ?5, enabled = ?6, token = ?7",
+            )?
+            .execute(params![
+                peer.name,
+                peer.url,
+                capabilities,
+                peer.registered_at,
+                peer.last_seen,
+                peer.is_enabled,
+                peer.token
+            ])?;
+        Ok(Ok(Done::Stored))
+    }
+
+    fn join(&mut self, peer: &PeerRow, invite: &Digest) -> Answer {
+        let found = self
+            .db
+            .prepare_cached("SELECT name, expires_at FROM invites WHERE token = ?1")?
+            .query_row([invite], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, i64>(1)?)))
+            .optional()?;
+        let is_good = found.is_some_and(|(name, expires_at)| {
+            name.is_none_or(|name| name == peer.name) && self.now.micros() < expires_at
+        });
+        if !is_good {
+            return Ok(Err(Refusal::BadInvite));
+        }
+        self.db.prepare_cached("DELETE FROM invites WHERE token = ?1")?.execute([invite])?;
+        self.put_peer(peer)
+    }
+
+    fn invite(&mut self, invite: &InviteRow) -> Answer {
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO invites (token, name, expires_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![invite.token, invite.name, invite.expires_at.micros()])?;
+        Ok(Ok(Done::Stored))
+    }
+
+    fn seen(&mut self, peers: &[(String, Stamp)]) -> Answer {
+        let mut note = self.db.prepare_cached("UPDATE peers SET last_seen = ?2 WHERE name = ?1")?;
+        for (name, at) in peers {
+            note.execute(params![name, at.to_string()])?;
+        }
+        Ok(Ok(Done::Stored))
+    }
+
+    fn thread(&mut self, name: &str, uuid: &str, session_id: Option<&str>) -> Answer {
+        let now = self.now.to_string();
+        let select = "SELECT uuid, name, session_id, created_at, last_used_at FROM threads WHERE name = ?1";
+        let found = self.db.prepare_cached(select)?.query_row([name], super::read::thread).optional()?;
+        let (thread, is_new) = match found {
+            Some(found) => {
+                self.db
+                    .prepare_cached("UPDATE threads SET last_used_at = ?2 WHERE uuid = ?1")?
+                    .execute(params![found.uuid, now])?;
+                (ThreadRow { last_used_at: now, ..found }, false)
+            }
+            None => {
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO threads (uuid, name, session_id, created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+                    )?
+                    .execute(params![uuid, name, session_id, now])?;
+                let (uuid, name) = (uuid.to_owned(), name.to_owned());
+                let session_id = session_id.map(str::to_owned);
+                (ThreadRow { uuid, name, session_id, created_at: now.clone(), last_used_at: now }, true)
+            }
+        };
+        Ok(Ok(Done::Thread { thread, is_new }))
+    }
+
+    fn put_group(&mut self, group: &GroupRow) -> Answer {
+        let members = serde_json::to_string(&group.members).unwrap_or_else(|_| "[]".to_owned());
+        self.db
+            .prepare_cached(
+                "INSERT INTO groups (name, description, created_by, created_at, members) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (name) DO UPDATE SET description = ?2, members = ?5",
+            )?
+            .execute(params![group.name, group.description, group.created_by, group.created_at, members])?;
+        Ok(Ok(Done::Stored))
+    }
+}
+
+/// Where a message stands now.
+pub(super) struct Stored {
+    pub(super) id: i64,
+    pub(super) seq: i64,
+    pub(super) created_at: String,
+}
+
+/// The body that answers a send.
+fn answer(message: &NewMessage, stored: &[(&String, Stored)]) -> String {
+    use std::io::Write as _;
+    let mut out = Vec::with_capacity(256);
+    let first = stored.first().map(|(_, stored)| stored);
+    let _ = write!(out, "{{\"id\":{},\"from_node\":", first.map_or(0, |first| first.id));
+    row::json(&mut out, &message.from_node);
+    out.extend_from_slice(b",\"to_node\":");
+    match (message.is_fan_out, stored.first()) {
+        (false, Some((to_node, _))) => row::json(&mut out, to_node),
+        _ => out.extend_from_slice(b"null"),
+    }
+    let _ = write!(out, ",\"kind\":\"{}\",\"thread_id\":", message.kind);
+    match &message.thread_id {
+        Some(thread_id) => row::json(&mut out, thread_id),
+        None => out.extend_from_slice(b"null"),
+    }
+    let _ = write!(out, ",\"created_at\":\"{}\"", first.map_or("", |first| first.created_at.as_str()));
+    if message.is_fan_out {
+        out.extend_from_slice(b",\"messages\":[");
+        for (index, (to_node, stored)) in stored.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(out, "{comma}{{\"id\":{},\"to_node\":", stored.id);
+            row::json(&mut out, to_node);
+            let _ = write!(out, ",\"seq\":{}}}", stored.seq);
+        }
+        let _ = write!(out, "],\"n\":{}}}", stored.len());
+    } else {
+        let _ = write!(out, ",\"seq\":{}}}", first.map_or(0, |first| first.seq));
+    }
+    // Every part was text before.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn known(db: &Connection) -> rusqlite::Result<Known> {
+    let mut known = Known::default();
+    let mut statement = db.prepare(
+        "SELECT name, url, capabilities, registered_at, last_seen, enabled, token FROM peers ORDER BY name",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let capabilities: String = row.get(2)?;
+        known.peers.push(PeerRow {
+            name: row.get(0)?,
+            url: row.get(1)?,
+            capabilities: serde_json::from_str(&capabilities).unwrap_or_default(),
+            registered_at: row.get(3)?,
+            last_seen: row.get(4)?,
+            is_enabled: row.get(5)?,
+            token: row.get(6)?,
+        });
+    }
+    let mut statement =
+        db.prepare("SELECT name, description, created_by, created_at, members FROM groups ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let members: String = row.get(4)?;
+        known.groups.push(GroupRow {
+            name: row.get(0)?,
+            description: row.get(1)?,
+            created_by: row.get(2)?,
+            created_at: row.get(3)?,
+            members: serde_json::from_str(&members).unwrap_or_default(),
+        });
+    }
+    let mut statement = db.prepare("SELECT token, name, expires_at FROM invites")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let expires_at = Stamp::from_micros(row.get(2)?);
+        known.invites.push(InviteRow { token: row.get(0)?, name: row.get(1)?, expires_at });
+    }
+    Ok(known)
+}

@@ -1,0 +1,100 @@
+//! The flags of `meshapi gateway`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `meshapi gateway`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Gateway {
+    /// The database (else ~/.meshapi/gateway/mesh.db)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Print JSON, one value a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: GatewayCommand,
+}
+
+/// What `meshapi gateway` does.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum GatewayCommand {
+    /// Keep mail and hand it out, until told to stop
+    Serve(Serve),
+    /// Copy the database as of one moment, also while it is served
+    Backup {
+        /// The copy; it must not be there yet
+        to: PathBuf,
+    },
+    /// Look through the whole database
+    Check,
+    /// List peers, or change them
+    Peers {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<PeersCommand>,
+    },
+    /// List messages that were given up
+    DeadLetters,
+    /// Copy the mail of a swarph gateway: ids, threads, read marks, names and the digests of their tokens
+    Import {
+        /// The database of the swarph gateway, which must not be running
+        from: PathBuf,
+    },
+}
+
+/// `meshapi gateway serve`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
+    pub listen: SocketAddr,
+    /// File with the operator's token (else MESH_GATEWAY_TOKEN, else a file beside the database, made at the first start)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates for TLS, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Their key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Speak plain HTTP to other machines; tokens and mail can then be read on the way
+    #[arg(long)]
+    pub insecure: bool,
+    /// Let names send and receive that nobody registered
+    #[arg(long)]
+    pub allow_unregistered: bool,
+}
+
+/// `meshapi gateway peers`.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum PeersCommand {
+    /// Print an invitation for a new name, good once
+    Invite {
+        /// The only name that it is good for
+        name: Option<String>,
+    },
+    /// Print a new token for a name; the old one is worth nothing from then on
+    Rotate {
+        /// The name
+        name: String,
+    },
+    /// Take a name's token away
+    Revoke {
+        /// The name
+        name: String,
+    },
+    /// Keep a name from calling and from getting mail
+    Disable {
+        /// The name
+        name: String,
+    },
+    /// Let a name call and get mail again
+    Enable {
+        /// The name
+        name: String,
+    },
+}

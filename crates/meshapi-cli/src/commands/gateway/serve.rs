@@ -1,0 +1,130 @@
+//! `meshapi gateway serve`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _, stderr};
+use std::path::{Path, PathBuf};
+
+use mesh_mailbox::gateway::store::StoreError;
+use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, StoreLock};
+use mesh_mailbox::gateway::{self, Options};
+use tokio::net::TcpListener;
+
+use super::args::Serve;
+use crate::{
+    commands,
+    exit::{Exit, Failure, with_causes},
+    sys::{self, StopSignals},
+};
+
+/// Variable that holds the operator's token.
+const TOKEN_VARIABLE: &str = "MESH_GATEWAY_TOKEN";
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The address or the database cannot be had.
+pub(super) fn run(wanted: &Serve, database: &Path) -> Result<Exit, Failure> {
+    let is_open = !wanted.listen.ip().is_loopback();
+    if is_open && wanted.tls_cert.is_none() && !wanted.insecure {
+        let message = format!(
+            "{} can be reached from other machines, and plain HTTP shows tokens and mail",
+            wanted.listen
+        );
+        return Err(Failure::new(Exit::Usage, "usage", message)
+            .hint("give --tls-cert and --tls-key, or --insecure if the network is your own"));
+    }
+    let tls = match (&wanted.tls_cert, &wanted.tls_key) {
+        (Some(certificates), Some(key)) => {
+            let config = gateway::tls_config(certificates, key);
+            Some(config.map_err(|error| Failure::new(Exit::Usage, "tls", error))?)
+        }
+        _ => None,
+    };
+    let (token, made_at) = operator_token(wanted, database)?;
+    sys::raise_open_files();
+    let mut lock = StoreLock::take(database).map_err(store_failure)?;
+    let store = Sqlite::open(Place::new(database)).map_err(store_failure)?;
+    tighten(database);
+    let mut options = Options::new(token);
+    options.tls = tls;
+    options.allow_unregistered = wanted.allow_unregistered;
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let gateway = gateway::Gateway::new(store, options).map_err(store_failure)?;
+    commands::runtime()?.block_on(async {
+        let listener = TcpListener::bind(wanted.listen).await.map_err(|error| {
+            Failure::new(Exit::Failure, "listen", format!("cannot listen on {}: {error}", wanted.listen))
+        })?;
+        let address = format!("{scheme}://{}", listener.local_addr()?);
+        lock.note(&address);
+        // For people; that nobody reads it is no failure.
+        let _ = writeln!(stderr(), "gateway on {address}, mail in {}", database.display());
+        if let Some(path) = made_at {
+            let _ = writeln!(stderr(), "the operator's token was made: {}", path.display());
+        }
+        let mut signals = StopSignals::watch()?;
+        let stop = async move {
+            signals.next().await;
+        };
+        gateway.serve(listener, stop).await?;
+        Ok(Exit::Ok)
+    })
+}
+
+/// The operator's token: from the flag's file, the environment, or the file beside the database, which is made if need be.
+fn operator_token(wanted: &Serve, database: &Path) -> Result<(String, Option<PathBuf>), Failure> {
+    let read = |path: &Path| -> Result<String, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Usage, "token", format!("{} cannot be read: {error}", path.display()))
+        })?;
+        Ok(text.trim().to_owned())
+    };
+    let checked = |token: String| {
+        if token.chars().count() < 8 || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            let message = "the operator's token has to be 8 characters at least, without blanks";
+            return Err(Failure::new(Exit::Usage, "token", message));
+        }
+        Ok(token)
+    };
+    if let Some(path) = &wanted.token_file {
+        return Ok((checked(read(path)?)?, None));
+    }
+    if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()) {
+        return Ok((checked(token.trim().to_owned())?, None));
+    }
+    let path = super::token_path(database);
+    if path.exists() {
+        return Ok((checked(read(&path)?)?, None));
+    }
+    let token = gateway::new_operator_token().map_err(|error| Failure::new(Exit::Failure, "token", error))?;
+    write_token(&path, &token).map_err(|error| {
+        Failure::new(Exit::Failure, "token", format!("{} cannot be made: {error}", path.display()))
+    })?;
+    Ok((token, Some(path)))
+}
+
+fn write_token(path: &Path, token: &str) -> io::Result<()> {
+    let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()
+}
+
+/// Takes from the database's files what others may do with them.
+fn tighten(database: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        if let Ok(file) = std::fs::File::open(PathBuf::from(name)) {
+            // On a disk without modes the folder's have to do.
+            let _ = sys::tighten_file(&file);
+        }
+    }
+}
+
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    let failure = Failure::new(Exit::Failure, "store", with_causes(&error));
+    match error {
+        StoreError::InUse { .. } => failure.hint("stop it first, or give another --db"),
+        StoreError::Damaged(_) => failure.hint("restore a backup: meshapi gateway backup makes one"),
+        _ => failure,
+    }
+}

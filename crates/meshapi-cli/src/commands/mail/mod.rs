@@ -1,0 +1,135 @@
+//! `meshapi mail`: write to other agents, and read what they wrote.
+//!
+//! - `args`: its flags
+//! - `send`: into the outbox, and from there to the gateway
+//! - `read`: looking, waiting, watching
+//! - `work`: claiming and acknowledging
+//! - `peers`: names and threads
+//! - `show`: messages on a terminal, where they act on nothing
+pub mod args;
+mod peers;
+mod read;
+mod send;
+mod show;
+mod work;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mesh_mailbox::{ClientError, Mailbox, MailboxBuilder, TOKEN_VARIABLE, TokenFile};
+use serde_json::Value;
+
+use crate::{
+    commands,
+    config::{ConfigError, Environment, Folder},
+    exit::{Exit, Failure, with_causes},
+    ui::text,
+};
+use args::{Mail, MailCommand};
+
+/// Folder of the mail's files, in ours.
+const FOLDER: &str = "mailbox";
+/// Variable that holds the own name.
+const NODE_VARIABLE: &str = "MESH_NODE";
+
+/// Runs the command.
+///
+/// # Errors
+/// What ended it.
+pub fn run(wanted: &Mail, env: &Environment) -> Result<Exit, Failure> {
+    let place = Place::of(env)?;
+    let mailbox = mailbox(wanted, &place)?;
+    let json = wanted.json;
+    commands::runtime()?.block_on(async {
+        match &wanted.command {
+            MailCommand::Send(message) => send::send(&mailbox, message, json).await,
+            MailCommand::Inbox(look) => read::inbox(&mailbox, look, json).await,
+            MailCommand::Read { id } => read::read(&mailbox, *id, json).await,
+            MailCommand::Wait { time } => read::wait(&mailbox, Duration::from_secs_f64(*time), json).await,
+            MailCommand::Watch { exec } => read::watch(&mailbox, exec.as_deref(), json).await,
+            MailCommand::Claim { .. } | MailCommand::Ack { .. } | MailCommand::Nack { .. } => {
+                work::run(&mailbox, &wanted.command, json).await
+            }
+            MailCommand::Threads => peers::threads(&mailbox, json).await,
+            MailCommand::Peers => peers::peers(&mailbox, json).await,
+            MailCommand::Register { url, capabilities } => {
+                peers::register(&mailbox, &place.tokens(), url.as_deref(), capabilities.as_deref(), json)
+                    .await
+            }
+            MailCommand::Outbox { .. } => {
+                Err(Failure::new(Exit::Usage, "usage", "this command is not built yet"))
+            }
+        }
+    })
+}
+
+/// Where the mail's files are.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn of(env: &Environment) -> Result<Place, Failure> {
+        let home = env.home.as_deref().ok_or(ConfigError::NoHome)?;
+        Ok(Place { folder: Folder::of(home).file(FOLDER) })
+    }
+
+    fn tokens(&self) -> TokenFile {
+        TokenFile::in_folder(&self.folder)
+    }
+}
+
+/// The mailbox: flags first, then what registering gave, then the environment.
+fn mailbox(wanted: &Mail, place: &Place) -> Result<Mailbox, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let node = wanted.node.clone().or_else(|| variable(NODE_VARIABLE)).filter(|node| !node.is_empty());
+    let node = node.ok_or_else(|| {
+        Failure::new(Exit::Usage, "no_node", "no name is set").hint("give --node, or set MESH_NODE")
+    })?;
+    let builder = |builder: MailboxBuilder| {
+        let builder = match &wanted.gateway_url {
+            Some(url) => builder.gateway_url(url),
+            None => builder,
+        };
+        builder.timeout(Duration::from_secs_f64(wanted.timeout.max(0.1)))
+    };
+    let without_token = |name: &str| variable(name).filter(|_| name != TOKEN_VARIABLE);
+    let plain = builder(Mailbox::builder(&node)).or_env(without_token).build()?;
+    let token = match &wanted.token_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(Exit::Usage, "token", format!("{} cannot be read: {error}", path.display()))
+            })?;
+            Some(text.trim().to_owned())
+        }
+        None => place
+            .tokens()
+            .get(plain.gateway_url(), plain.node())
+            .map_err(|error| Failure::new(Exit::Failure, "token", error))?,
+    };
+    let with_token = match token {
+        Some(token) => builder(Mailbox::builder(&node)).token(token),
+        None => builder(Mailbox::builder(&node)),
+    };
+    Ok(with_token.or_env(variable).build()?)
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        let exit = if error.kind() == "no_gateway" { Exit::Usage } else { Exit::Failure };
+        Failure::new(exit, error.kind(), with_causes(&error))
+    }
+}
+
+/// Prints a JSON value as one line.
+fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&value.to_string())
+}
+
+/// Prints a text that may hold anything, made fit for a terminal.
+fn print(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text::sanitize(line))?;
+    Ok(out.flush()?)
+}
