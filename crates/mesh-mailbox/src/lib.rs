@@ -1,7 +1,8 @@
 //! How agents on different machines write to each other: who they are, what they say, and what arrives.
 //!
-//! This part of the crate is pure: it reads and writes JSON values and never touches a socket, a file or a clock. What a gateway
-//! sent is hostile input to it: a bad row is named and left out, and never takes the good rows with it.
+//! Without features the crate is pure: it reads and writes JSON values and never touches a socket, a file or a clock. What a
+//! gateway sent is hostile input to it: a bad row is named and left out, and never takes the good rows with it. Feature `client`
+//! (default) adds [`Mailbox`] and [`Outbox`], feature `gateway` the gateway.
 //!
 //! ```
 //! use mesh_mailbox::{Inbox, Kind, PeerName, Registry};
@@ -32,6 +33,10 @@
 //! - `registry`: who is known to a gateway, and who was perhaps meant
 //! - `kind`: what a message is for
 //! - `envelope`: a message as it travels, and the ids in it
+//! - `client`: [`Mailbox`], one peer's way to a gateway
+//! - [`outbox`]: messages on their way, kept until they are stored
+//! - [`guard`]: keeps credentials out of messages
+//! - `gateway`: the durable mailbox behind HTTP
 #[cfg(feature = "client")]
 mod client;
 mod envelope;
@@ -44,6 +49,8 @@ pub mod gateway;
 pub mod guard;
 mod kind;
 mod name;
+#[cfg(feature = "client")]
+pub mod outbox;
 mod registry;
 
 #[cfg(feature = "client")]
@@ -55,6 +62,8 @@ pub use envelope::{Complaint, Envelope, IdempotencyKey, Inbox, MessageId, Thread
 pub use error::MailboxError;
 pub use kind::Kind;
 pub use name::PeerName;
+#[cfg(feature = "client")]
+pub use outbox::{Attempt, Outbox, OutboxError};
 pub use registry::Registry;
 
 #[cfg(doctest)]

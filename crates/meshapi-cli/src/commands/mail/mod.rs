@@ -1,12 +1,14 @@
 //! `meshapi mail`: write to other agents, and read what they wrote.
 //!
 //! - `args`: its flags
+//! - `outbox`: what waits there
 //! - `send`: into the outbox, and from there to the gateway
 //! - `read`: looking, waiting, watching
 //! - `work`: claiming and acknowledging
 //! - `peers`: names and threads
 //! - `show`: messages on a terminal, where they act on nothing
 pub mod args;
+mod outbox;
 mod peers;
 mod read;
 mod send;
@@ -17,7 +19,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_mailbox::{ClientError, Mailbox, MailboxBuilder, TOKEN_VARIABLE, TokenFile};
+use mesh_mailbox::{ClientError, Mailbox, MailboxBuilder, Outbox, TOKEN_VARIABLE, TokenFile};
 use serde_json::Value;
 
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
     exit::{Exit, Failure, with_causes},
     ui::text,
 };
-use args::{Mail, MailCommand};
+use args::{Mail, MailCommand, OutboxCommand};
 
 /// Folder of the mail's files, in ours.
 const FOLDER: &str = "mailbox";
@@ -39,15 +41,22 @@ const NODE_VARIABLE: &str = "MESH_NODE";
 /// What ended it.
 pub fn run(wanted: &Mail, env: &Environment) -> Result<Exit, Failure> {
     let place = Place::of(env)?;
+    if let MailCommand::Outbox { command } = &wanted.command
+        && !matches!(command, Some(OutboxCommand::Retry { .. }))
+    {
+        return outbox::look(&place.outbox(), command.as_ref().unwrap_or(&OutboxCommand::List), wanted.json);
+    }
     let mailbox = mailbox(wanted, &place)?;
     let json = wanted.json;
     commands::runtime()?.block_on(async {
         match &wanted.command {
-            MailCommand::Send(message) => send::send(&mailbox, message, json).await,
+            MailCommand::Send(message) => send::send(&mailbox, &place.outbox(), message, json).await,
             MailCommand::Inbox(look) => read::inbox(&mailbox, look, json).await,
             MailCommand::Read { id } => read::read(&mailbox, *id, json).await,
             MailCommand::Wait { time } => read::wait(&mailbox, Duration::from_secs_f64(*time), json).await,
-            MailCommand::Watch { exec } => read::watch(&mailbox, exec.as_deref(), json).await,
+            MailCommand::Watch { exec } => {
+                read::watch(&mailbox, &place.outbox(), exec.as_deref(), json).await
+            }
             MailCommand::Claim { .. } | MailCommand::Ack { .. } | MailCommand::Nack { .. } => {
                 work::run(&mailbox, &wanted.command, json).await
             }
@@ -57,8 +66,12 @@ pub fn run(wanted: &Mail, env: &Environment) -> Result<Exit, Failure> {
                 peers::register(&mailbox, &place.tokens(), url.as_deref(), capabilities.as_deref(), json)
                     .await
             }
-            MailCommand::Outbox { .. } => {
-                Err(Failure::new(Exit::Usage, "usage", "this command is not built yet"))
+            MailCommand::Outbox { command } => {
+                let key = match command {
+                    Some(OutboxCommand::Retry { key }) => key.as_deref(),
+                    _ => None,
+                };
+                outbox::retry(&place.outbox(), &mailbox, key, json).await
             }
         }
     })
@@ -73,6 +86,10 @@ impl Place {
     fn of(env: &Environment) -> Result<Place, Failure> {
         let home = env.home.as_deref().ok_or(ConfigError::NoHome)?;
         Ok(Place { folder: Folder::of(home).file(FOLDER) })
+    }
+
+    fn outbox(&self) -> Outbox {
+        Outbox::in_folder(&self.folder)
     }
 
     fn tokens(&self) -> TokenFile {

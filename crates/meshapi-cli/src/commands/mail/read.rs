@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use mesh_mailbox::{ClientError, Envelope, Inbox, Look, Mailbox};
+use mesh_mailbox::outbox::pause;
+use mesh_mailbox::{ClientError, Envelope, Inbox, Look, Mailbox, Outbox};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
@@ -20,9 +21,6 @@ const POLL: Duration = Duration::from_secs(2);
 const PAGE: u32 = 100;
 /// Rows that are looked through for one message where the gateway cannot be asked for it.
 const SCAN: u32 = 1000;
-/// Longest pause of a watcher whose gateway is away.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
-
 /// Lists messages.
 ///
 /// # Errors
@@ -116,9 +114,14 @@ pub(super) async fn wait(mailbox: &Mailbox, time: Duration, json: bool) -> Resul
 ///
 /// # Errors
 /// The gateway refuses to be asked.
-pub(super) async fn watch(mailbox: &Mailbox, exec: Option<&str>, json: bool) -> Result<Exit, Failure> {
+pub(super) async fn watch(
+    mailbox: &Mailbox,
+    outbox: &Outbox,
+    exec: Option<&str>,
+    json: bool,
+) -> Result<Exit, Failure> {
     let (mut after, mut seen) = (None, HashSet::new());
-    let mut pause = POLL;
+    let mut failures = 0;
     loop {
         let look = Look {
             limit: Some(PAGE),
@@ -130,7 +133,9 @@ pub(super) async fn watch(mailbox: &Mailbox, exec: Option<&str>, json: bool) -> 
         let begin = Instant::now();
         match mailbox.fetch_page(&look).await {
             Ok((inbox, next)) => {
-                pause = POLL;
+                failures = 0;
+                // The gateway answers: what waited for that goes out.
+                outbox.drain(mailbox).await?;
                 let is_full = inbox.envelopes.len() >= PAGE as usize;
                 // A gateway without a cursor answers the newest first, and the same rows again and again.
                 let rows: Vec<Envelope> = match next {
@@ -148,8 +153,8 @@ pub(super) async fn watch(mailbox: &Mailbox, exec: Option<&str>, json: bool) -> 
             }
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "the gateway cannot be asked");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
+                failures += 1;
+                tokio::time::sleep(pause(failures, None, mesh_mailbox::outbox::random()).max(POLL)).await;
             }
             Err(error) => return Err(error.into()),
         }

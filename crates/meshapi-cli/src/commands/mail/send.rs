@@ -2,32 +2,59 @@
 
 use std::io::Read as _;
 
-use mesh_mailbox::{Mailbox, Outgoing, ThreadId};
+use mesh_mailbox::{Attempt, Mailbox, Outbox, Outgoing, ThreadId};
 use serde_json::json;
 
 use super::args::Send;
 use super::{print, print_json};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, with_causes};
 
 /// Longest content that is read. A gateway takes 200 000 characters, which are at most four bytes each.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// How often a message is tried before it is left waiting.
+const TRIES: u32 = 3;
+
 /// Sends one message.
 ///
 /// # Errors
-/// It is refused.
-pub(super) async fn send(mailbox: &Mailbox, wanted: &Send, json: bool) -> Result<Exit, Failure> {
+/// It is refused, or cannot be kept.
+pub(super) async fn send(
+    mailbox: &Mailbox,
+    outbox: &Outbox,
+    wanted: &Send,
+    json: bool,
+) -> Result<Exit, Failure> {
     let message = compose(mailbox, wanted)?;
-    let receipt = mailbox.send(&message).await?;
-    let id = receipt.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-    if json {
-        print_json(
-            &json!({"status": "sent", "id": receipt.id, "key": message.key, "answer": receipt.answer}),
-        )?;
+    let attempt = if wanted.no_queue {
+        Attempt::Sent(mailbox.send(&message).await?)
     } else {
-        print(&format!("sent #{id} to {}", message.to))?;
+        outbox.send(mailbox, &message, TRIES).await?
+    };
+    match attempt {
+        Attempt::Sent(receipt) => {
+            if json {
+                let answer = receipt.answer;
+                print_json(
+                    &json!({"status": "sent", "id": receipt.id, "key": message.key, "answer": answer}),
+                )?;
+            } else {
+                let id = receipt.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+                print(&format!("sent #{id} to {}", message.to))?;
+            }
+            Ok(Exit::Ok)
+        }
+        Attempt::Queued(cause) => {
+            let cause = with_causes(&cause);
+            if json {
+                print_json(&json!({"status": "queued", "key": message.key, "error": cause}))?;
+            } else {
+                print(&format!("queued {} for {}: {cause}", message.key, message.to))?;
+            }
+            Ok(Exit::Queued)
+        }
+        Attempt::Refused(error) => Err(error.into()),
     }
-    Ok(Exit::Ok)
 }
 
 fn compose(mailbox: &Mailbox, wanted: &Send) -> Result<Outgoing, Failure> {
