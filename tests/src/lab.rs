@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -106,16 +106,13 @@ impl Lab {
     /// Where it cannot be started.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("the binary starts");
-        feed(&mut child, input);
-        Run::of(&child.wait_with_output().expect("the binary ends"))
+        let mut stdin = child.stdin.take().expect("a piped input");
+        // Beside the reading: neither pipe holds everything. A child that ends early does not read it all.
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
+            Run::of(&child.wait_with_output().expect("the binary ends"))
+        })
     }
-}
-
-/// Writes all of a child's standard input and closes it.
-fn feed(child: &mut Child, input: &str) {
-    let mut stdin = child.stdin.take().expect("a piped input");
-    // A child that ends early does not read everything.
-    let _ = stdin.write_all(input.as_bytes());
 }
 
 /// What a run left.

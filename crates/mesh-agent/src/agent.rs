@@ -327,6 +327,7 @@ impl Agent {
         &self,
         request: &CompletionRequest,
         transient: usize,
+        window: Option<u64>,
         dial: f64,
         at: &OptimizeAt,
     ) -> Option<Prepared> {
@@ -350,6 +351,7 @@ impl Agent {
             model: &request.model,
             dial,
             transient,
+            window,
             now: now.map_or(0.0, |since| since.as_secs_f64()),
         })?;
         Some(Prepared { body: saving.body(), saving: Some(saving) })
@@ -369,7 +371,8 @@ impl Agent {
         let (dial, at) = (settings.optimize, settings.optimize_at.clone());
         let asked = settings.model.clone();
         let (request, transient) = self.request(settings);
-        let prepared = self.prepare(&request, transient, dial, &at);
+        let window = list.known().and_then(|catalog| catalog.context_tokens(&asked));
+        let prepared = self.prepare(&request, transient, window, dial, &at);
         if prepared.as_ref().is_some_and(|prepared| prepared.saving.is_some()) {
             list.want();
         }

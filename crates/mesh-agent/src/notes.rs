@@ -13,8 +13,7 @@ pub(crate) const STOPPED: &str = "stopped by the user before it was done; it may
 /// Goes last into each request while the plan is open; not kept. Seed 9.3.
 pub(crate) fn reminder(plan: &Plan) -> String {
     format!(
-        "{} Remaining:\n{}\nKeep working on these. Do not claim to be finished while steps are open; starting a server is not the last \
-         step. If a step cannot be done, mark it blocked and say why.",
+        "{} Open:\n{}\nNot finished while steps are open, server or not: keep working; mark impossible ones blocked.",
         plan.summary(),
         plan.remaining()
     )

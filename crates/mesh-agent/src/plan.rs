@@ -10,7 +10,7 @@ use crate::tool::{Args, ToolOutput, ToolSpec};
 /// Replaces the plan. Never gated: it touches nothing outside the session.
 pub const CREATE_PLAN: ToolSpec = ToolSpec {
     name: "create_plan",
-    description: "Set an ordered plan. Call first when the task needs more than about 3 tool calls; steps of 1-2 calls each.",
+    description: "Set the plan. Call first when a task needs more than about 3 calls.",
     parameters: r#"{"type":"object","properties":{"steps":{"type":"array","items":{"type":"string"}}},"required":["steps"]}"#,
     // The answer below says what is wrong, in words that fit a plan.
     required: &[],

@@ -19,6 +19,8 @@ pub struct Outgoing<'a> {
     pub dial: f64,
     /// So many messages at the end will not be in the next request: the plan's reminder.
     pub transient: usize,
+    /// Tokens that the model can take, where the catalogue has come and says so.
+    pub window: Option<u64>,
     /// Seconds since 1970.
     pub now: f64,
 }

@@ -41,7 +41,7 @@ struct Marks(Arc<Notes>);
 
 impl Saver for Marks {
     fn prepare(&self, outgoing: Outgoing<'_>) -> Option<Box<dyn Saving>> {
-        let Outgoing { body, model, dial, transient, now } = outgoing;
+        let Outgoing { body, model, dial, transient, now, .. } = outgoing;
         assert!(now > 1.0e9);
         self.0.note(format!("prepare {model} {dial} transient {transient}"));
         let mut json: Value = serde_json::from_slice(&body).unwrap();

@@ -49,6 +49,11 @@ impl Edit {
         Edit { pieces: vec![Piece::Keep(0, len)] }
     }
 
+    /// Words of ours alone.
+    pub(crate) fn note(note: String) -> Edit {
+        Edit { pieces: vec![Piece::Note(note)] }
+    }
+
     /// Returns the length of what stands there now, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.pieces.iter().map(Piece::len).sum()

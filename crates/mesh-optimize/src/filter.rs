@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::body::Body;
+use crate::helpers::{Helpers, Retain};
 use crate::optimizer::{Config, Hints, Optimizer, Prepared};
 use crate::plan::{Plan, Untouched};
 use crate::receipt::{Prices, Receipt, Usage};
+use crate::request::session_of;
 use crate::session::SessionState;
+use crate::trial::is_held_out;
 
 /// Bytes of memory that the sessions of a filter may take together before the one used longest ago is forgotten.
 const MEMORY: usize = 1 << 30;
@@ -27,6 +29,7 @@ pub struct Session {
 #[derive(Debug, Default)]
 pub struct Filter {
     optimizer: Optimizer,
+    hold_out: f64,
     sessions: HashMap<String, Held>,
     /// The session of the last body: its messages are the likeliest to come again.
     last: String,
@@ -45,13 +48,19 @@ impl Filter {
         Filter { optimizer: Optimizer::new(config), ..Filter::default() }
     }
 
+    /// Leaves this share of the sessions (0 to 1) as they are, for comparison.
+    pub fn holding_out(self, share: f64) -> Filter {
+        Filter { hold_out: share, ..self }
+    }
+
     /// Prepares a body in the session that its `mesh_hints.session_id` names; without one it is a session of one request.
     ///
-    /// `load` is asked for what was saved of a session that is not in memory. Returns the session's name with what was prepared.
+    /// `load` is asked for what was saved of a session that is not in memory; `retain` is given what is cut. Returns the session's name with what was prepared.
     pub fn prepare<'a>(
         &mut self,
         bytes: &'a [u8],
         load: impl FnOnce(&str) -> Option<Session>,
+        retain: Option<&mut dyn Retain>,
     ) -> (Option<String>, Prepared<'a>) {
         let guess = self.sessions.get(&self.last).map_or(&[][..], |held| &held.session.state.saved.seen);
         let body = match Body::read(bytes, guess) {
@@ -64,12 +73,19 @@ impl Filter {
         let Some(id) = session_of(&body) else {
             return (
                 None,
-                self.optimizer.prepare_read(&body, &mut SessionState::default(), Hints::default()),
+                self.optimizer.prepare_read(
+                    &body,
+                    &mut SessionState::default(),
+                    Hints::default(),
+                    Helpers { retain, summarize: None },
+                ),
             );
         };
         let optimizer = self.optimizer.clone();
+        let hints = Hints { held_out: is_held_out(&id, self.hold_out), ..Hints::default() };
         let session = self.session(&id, load);
-        let prepared = optimizer.prepare_read(&body, &mut session.state, Hints::default());
+        let helpers = Helpers { retain, summarize: None };
+        let prepared = optimizer.prepare_read(&body, &mut session.state, hints, helpers);
         session.plan = Some(prepared.plan.clone());
         self.bound();
         (Some(id), prepared)
@@ -118,21 +134,10 @@ impl Filter {
     }
 }
 
-fn session_of(body: &Body<'_>) -> Option<String> {
-    session_id(body.value("mesh_hints")?.get("session_id")?)
-}
-
-/// A session's name: a text or a number.
-pub fn session_id(value: &Value) -> Option<String> {
-    match value {
-        Value::String(id) => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn body(session: &str, messages: usize) -> Vec<u8> {
@@ -148,7 +153,7 @@ mod tests {
         let mut filter = Filter::new(Config { dial: "0.3".parse().unwrap(), ..Config::default() });
         for (session, messages) in [("a", 1), ("b", 1), ("a", 3), ("b", 5)] {
             let body = body(session, messages);
-            let (id, prepared) = filter.prepare(&body, |_| None);
+            let (id, prepared) = filter.prepare(&body, |_| None, None);
             assert_eq!(id.as_deref(), Some(session));
             assert_eq!(prepared.plan.breakpoints.last(), Some(&(messages - 1)));
         }
@@ -164,11 +169,11 @@ mod tests {
     fn a_saved_session_goes_on_where_it_was() {
         let config = Config { dial: "0.3".parse().unwrap(), ..Config::default() };
         let (mut one, mut two) = (Filter::new(config.clone()), Filter::new(config));
-        one.prepare(&body("a", 3), |_| None);
+        one.prepare(&body("a", 3), |_| None, None);
         let saved = serde_json::to_vec(one.get("a").unwrap()).unwrap();
         let next = body("a", 5);
-        let (_, there) = two.prepare(&next, |_| serde_json::from_slice(&saved).ok());
-        let (_, here) = one.prepare(&next, |_| None);
+        let (_, there) = two.prepare(&next, |_| serde_json::from_slice(&saved).ok(), None);
+        let (_, here) = one.prepare(&next, |_| None, None);
         assert_eq!(here.body(), there.body());
     }
 }

@@ -23,6 +23,7 @@
 //! - `optimizer`, `filter`: the front doors, for one session and for many
 //! - `json`, `body`, `edit`: a body seen where it lies, and what stands instead of a piece of it
 //! - `levers`: what may go from a text; `tier`: which lever a dial switches on
+//! - `request`: the fields around the messages, and advice; `helpers`: what a caller may do; `trial`: sessions held out
 //! - `session`: a history followed request by request: what is cut, when it pays, where the breakpoints stand
 //! - `provider`: cache rules as data; `ledger`: what the client would have paid; `plan`, `receipt`: what was done, what it saved
 //! - `dial`, `estimate`, `classify`, `dialect`: small parts that both profiles share
@@ -34,6 +35,7 @@ mod dialect;
 mod edit;
 mod estimate;
 mod filter;
+mod helpers;
 mod json;
 mod kind;
 mod ledger;
@@ -43,8 +45,10 @@ mod plan;
 mod provider;
 mod receipt;
 pub mod reference;
+mod request;
 mod session;
 mod tier;
+mod trial;
 mod weight;
 
 pub use body::Unreadable;
@@ -52,14 +56,17 @@ pub use classify::TaskClass;
 pub use dial::{Dial, DialError};
 pub use dialect::Dialect;
 pub use estimate::{Estimate, estimate, estimate_conversation, estimate_message};
-pub use filter::{Filter, Session, session_id};
+pub use filter::{Filter, Session};
+pub use helpers::{Helpers, Retain, Summarize, Summary};
 pub use ledger::Split;
-pub use optimizer::{Config, Hints, Optimizer, Prepared};
+pub use optimizer::{Config, Hints, Optimizer, Prepared, Recall};
 pub use plan::{Cut, Lever, Miss, Plan, Untouched, fingerprint};
 pub use provider::{BREAKPOINTS, Cache, LOOKBACK, Provider, ProviderChoice, ProviderError};
 pub use receipt::{Basis, Prices, Receipt, Sum, Usage};
+pub use request::{Advice, Cheaper, Setting, Subagents, session_id};
 pub use session::SessionState;
 pub use tier::levers;
+pub use trial::{Difference, Outcome, Trial, TrialReport, is_held_out};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

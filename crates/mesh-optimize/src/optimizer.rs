@@ -7,9 +7,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::{Body, Own, Part, Site, Splice, segments};
 use crate::dial::Dial;
+use crate::helpers::{Helpers, Retain};
 use crate::plan::{Cut, Lever, Miss, Plan, Untouched, fingerprint};
 use crate::provider::{BREAKPOINTS, ProviderChoice};
 use crate::receipt::{self, Prices, Receipt, Usage};
+use crate::request::{self, Cheaper, Fields, session_of};
 use crate::session::{Decision, SessionState, Terms};
 use crate::tier::Tier;
 
@@ -20,8 +22,26 @@ pub struct Config {
     pub dial: Dial,
     /// The provider's cache rules.
     pub provider: ProviderChoice,
-    /// The name of a tool by which the model can read a cut text again; named in the notes.
-    pub recall: Option<String>,
+    /// How the model can read a cut text again; said in the notes.
+    pub recall: Option<Recall>,
+    /// A cheaper model that the user allows, from 0.6 on.
+    pub cheaper: Option<Cheaper>,
+}
+
+/// How a model reads a text again that was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// By a tool of this name, which takes the text's name.
+    Tool(String),
+    /// In a file below this folder: `FOLDER/SESSION/NAME.txt`, where SESSION is what [`Recall::session`] says.
+    Files(String),
+}
+
+impl Recall {
+    /// The name of a session's folder: no session id can lead elsewhere.
+    pub fn session(id: &str) -> String {
+        fingerprint(id.as_bytes())[..16].to_owned()
+    }
 }
 
 /// What a caller knows beside the body; the body's own `mesh_hints` go before it.
@@ -31,6 +51,10 @@ pub struct Hints {
     pub now: Option<f64>,
     /// So many messages at the end will not be in the next request.
     pub transient_tail: usize,
+    /// Tokens that the model can take. Unknown, nothing is folded.
+    pub window: Option<u64>,
+    /// The session goes untouched, for comparison ([`is_held_out`](crate::is_held_out)); it still gets its receipts.
+    pub held_out: bool,
 }
 
 /// A prepared request.
@@ -92,7 +116,7 @@ impl Optimizer {
     ///
     /// It cannot fail: what is not understood is passed on as it is, and the plan says why.
     pub fn prepare<'a>(&self, body: &'a [u8], session: &mut SessionState) -> Prepared<'a> {
-        self.prepare_with(body, session, Hints::default())
+        self.prepare_with(body, session, Hints::default(), Helpers::default())
     }
 
     /// Prepares a request body of which the caller knows more than it says.
@@ -101,12 +125,13 @@ impl Optimizer {
         bytes: &'a [u8],
         session: &mut SessionState,
         hints: Hints,
+        helpers: Helpers<'_>,
     ) -> Prepared<'a> {
         let body = match Body::read(bytes, &session.saved.seen) {
             Ok(body) => body,
             Err(why) => return Prepared::untouched(bytes, self.config.dial, Untouched::Unreadable(why)),
         };
-        self.prepare_read(&body, session, hints)
+        self.prepare_read(&body, session, hints, helpers)
     }
 
     /// Settles a request: what it cost by `usage` (without one: as reckoned) and `prices` (without them: no money figures), and
@@ -126,6 +151,7 @@ impl Optimizer {
         body: &Body<'a>,
         session: &mut SessionState,
         hints: Hints,
+        helpers: Helpers<'_>,
     ) -> Prepared<'a> {
         let dial = match body.value("mesh_optimize") {
             Some(Value::Null) | None => self.config.dial,
@@ -134,18 +160,32 @@ impl Optimizer {
         if dial.is_off() {
             return Prepared::untouched(body.bytes, dial, Untouched::Off);
         }
-        let model = body.text("model").unwrap_or_default();
-        let provider = self.config.provider.for_model(&model);
+        let asked = body.text("model").unwrap_or_default();
         let hints = hints_of(body, hints);
-        let stay = body.messages.len() - hints.transient_tail.min(body.messages.len());
-        let (own_marks, client_marks, locked) = client_marks(body, stay);
         let first = session.saved.seen.is_empty();
+        let fields = match hints.held_out {
+            true => Fields::default(),
+            false => {
+                let (cheaper, routed) = (self.config.cheaper.as_ref(), &mut session.saved.routed);
+                request::fields(body, dial, &asked, cheaper, routed, first)
+            }
+        };
+        let model = session.saved.routed.clone().unwrap_or(asked);
+        let provider = self.config.provider.for_model(&model);
+        let tail = session.transient(body, hints.transient_tail);
+        let stay = body.messages.len() - tail.min(body.messages.len());
+        let (own_marks, client_marks, locked) = client_marks(body, stay);
+        let folder = || session_of(body).map(|id| Recall::session(&id));
         let recall = |name: &str| match &self.config.recall {
-            Some(tool) => format!("; read them with {tool}(\"{name}\")"),
+            Some(Recall::Tool(tool)) => format!("; read them with {tool}(\"{name}\")"),
+            Some(Recall::Files(files)) => {
+                folder().map_or(String::new(), |folder| format!("; all in {files}/{folder}/{name}.txt"))
+            }
             None => String::new(),
         };
         let terms = Terms {
-            tier: Tier::of(dial, &provider),
+            tier: if hints.held_out { Tier::default() } else { Tier::of(dial, &provider) },
+            optimise: !hints.held_out,
             provider,
             stay,
             locked,
@@ -154,11 +194,13 @@ impl Optimizer {
             now: hints.now,
             head: head(body),
             head_bytes: ["tools", "system"].iter().filter_map(|name| body.raw(name)).map(<[u8]>::len).sum(),
+            window: hints.window.map(|tokens| tokens as f64),
             recall: &recall,
         };
         let frozen_before = session.saved.frozen.keys().next_back().copied();
-        let decision = session.follow(body, &terms);
-        let mut splices = removals(body);
+        let decision = session.follow(body, &terms, helpers.summarize);
+        let mut splices = removals(body, &fields.gone);
+        splices.extend(fields.splices);
         edits(body, session, &mut splices);
         marks(body, session, &terms, &decision, &mut splices);
         splices.sort_by_key(|splice| (splice.span.start, splice.span.end));
@@ -166,14 +208,17 @@ impl Optimizer {
             model,
             dial: dial.value(),
             provider: Some(provider),
-            untouched: None,
+            untouched: hints.held_out.then_some(Untouched::HeldOut),
             breakpoints: decision.marks.clone(),
-            cuts: cuts(body, session, &decision, frozen_before),
+            cuts: cuts(body, session, &decision, frozen_before, helpers.retain),
             tokens_cut: session.memory.tokens_cut(),
             tokens_rewritten: decision.rewritten,
             sent: decision.sent,
             native: decision.native,
             miss: if first { Some(Miss::First) } else { decision.miss },
+            settings: fields.settings,
+            advice: request::advice(body, dial),
+            summary_units: decision.summary_units,
         };
         Prepared { input: body.bytes, splices, plan }
     }
@@ -188,6 +233,7 @@ fn hints_of(body: &Body<'_>, mut hints: Hints) -> Hints {
         if let Some(tail) = own.get("transient_tail").and_then(Value::as_u64) {
             hints.transient_tail = usize::try_from(tail).unwrap_or(usize::MAX);
         }
+        hints.window = own.get("context_window").and_then(Value::as_u64).or(hints.window);
     }
     hints
 }
@@ -230,8 +276,8 @@ fn head(body: &Body<'_>) -> u64 {
     xxh3_64(&all)
 }
 
-fn removals(body: &Body<'_>) -> Vec<Splice> {
-    let spans = body.removals(&["mesh_optimize", "mesh_hints"]).into_iter();
+fn removals(body: &Body<'_>, gone: &[&str]) -> Vec<Splice> {
+    let spans = body.removals(&[&["mesh_optimize", "mesh_hints"], gone].concat()).into_iter();
     spans.map(|span| Splice { span, with: Own::Fixed(b"") }).collect()
 }
 
@@ -272,7 +318,13 @@ fn marks(
     }
 }
 
-fn cuts(body: &Body<'_>, session: &SessionState, decision: &Decision, before: Option<usize>) -> Vec<Cut> {
+fn cuts(
+    body: &Body<'_>,
+    session: &SessionState,
+    decision: &Decision,
+    before: Option<usize>,
+    mut retain: Option<&mut (dyn Retain + '_)>,
+) -> Vec<Cut> {
     let fresh = session.saved.frozen.keys().copied().filter(|id| before.is_none_or(|before| *id > before));
     let mut ids: Vec<usize> = fresh.chain(decision.cut.iter().copied()).collect();
     ids.sort_unstable();
@@ -280,23 +332,28 @@ fn cuts(body: &Body<'_>, session: &SessionState, decision: &Decision, before: Op
     ids.into_iter()
         .filter_map(|id| {
             let fact = session.memory.texts.get(id)?;
-            let text = session.memory.messages[fact.message].message.texts.get(fact.index)?;
-            let start = body.messages[fact.message].span.start;
-            let original = crate::session::decoded(body.bytes, start, text)?;
+            let original = session.original(body, id)?;
+            let fold = session.saved.frozen.get(&id).is_some_and(|frozen| frozen.fold);
             let lever = match (fact.lossy, fact.part) {
                 (false, _) => Lever::CleanUp,
+                _ if fold => Lever::Fold,
                 (true, Part::Call(_)) => Lever::Arguments,
+                (true, Part::Words) => Lever::Summary,
                 (true, _) => Lever::Prune,
             };
-            Some(Cut {
+            let cut = Cut {
                 id: session.memory.name(fact),
                 message: fact.message,
                 lever,
-                sha256: fingerprint(original.text.as_bytes()),
-                before: original.text.len(),
+                sha256: fingerprint(original.as_bytes()),
+                before: original.len(),
                 after: fact.now,
                 lossy: fact.lossy,
-            })
+            };
+            if let Some(retain) = retain.as_deref_mut() {
+                retain.retain(&cut, &original);
+            }
+            Some(cut)
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use crate::body::Unreadable;
 use crate::dial::Dial;
 use crate::ledger::Split;
 use crate::provider::Provider;
+use crate::request::{Advice, Setting};
 
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ use crate::provider::Provider;
 pub enum Untouched {
     /// The dial is at 0.
     Off,
+    /// The session is one of those that go untouched, for comparison.
+    HeldOut,
     /// The body is not a request that can be read.
     Unreadable(Unreadable),
 }
@@ -30,6 +33,10 @@ pub enum Lever {
     Prune,
     /// Shortened arguments of calls that were carried out.
     Arguments,
+    /// Shortened results and arguments, because the model's window was nearly full.
+    Fold,
+    /// What the assistant said, summed up by a model of the caller's.
+    Summary,
 }
 
 /// A text that was changed in this request for the first time.
@@ -76,6 +83,15 @@ pub struct Plan {
     pub native: Split,
     /// Why the provider's cache cannot have this prefix, where that is known before the request.
     pub miss: Option<Miss>,
+    /// Fields that were set or taken out.
+    #[serde(default)]
+    pub settings: Vec<Setting>,
+    /// What only the caller can do.
+    #[serde(default)]
+    pub advice: Advice,
+    /// What a summary cost that was made for this request, in plain input tokens of its model.
+    #[serde(default)]
+    pub summary_units: f64,
 }
 
 impl Plan {
@@ -93,6 +109,9 @@ impl Plan {
             sent: Split::default(),
             native: Split::default(),
             miss: None,
+            settings: Vec::new(),
+            advice: Advice::default(),
+            summary_units: 0.0,
         }
     }
 }

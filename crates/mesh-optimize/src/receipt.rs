@@ -163,7 +163,7 @@ pub(crate) fn settle(
     let lost = lost && plan.tokens_rewritten == 0.0;
     let native = native(plan, &billed, tokens_cut, ratio, lost, &provider);
     let uncached = Split { plain: billed.split.total() + tokens_cut, ..Split::default() };
-    let paid = billed.split.units(&provider);
+    let paid = billed.split.units(&provider) + plan.summary_units;
     let mut receipt = Receipt {
         model: plan.model.clone(),
         dial: plan.dial,
@@ -188,9 +188,9 @@ pub(crate) fn settle(
     match prices {
         Some(prices) => {
             let cost = |split: &Split| cost(split, prices, &provider);
-            let paid = cost(&billed.split) + billed.output * prices.output;
-            let (native, uncached) =
-                (cost(&native) - cost(&billed.split), cost(&uncached) - cost(&billed.split));
+            let ours = cost(&billed.split) + plan.summary_units * prices.input;
+            let (native, uncached) = (cost(&native) - ours, cost(&uncached) - ours);
+            let paid = ours + billed.output * prices.output;
             receipt.billed_usd = Some(paid);
             receipt.saved_vs_native_usd = Some(native);
             receipt.saved_vs_uncached_usd = Some(uncached);

@@ -26,6 +26,17 @@ pub(crate) struct Arguments {
     pub(crate) after_superseded: usize,
 }
 
+/// When a session is folded, in shares of the model's window. Section 6.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fold {
+    /// Fuller than this.
+    pub(crate) warm: f64,
+    /// Fuller than this, when the cache holds nothing of the session anyway.
+    pub(crate) cold: f64,
+    /// It goes down to this: half of where it begins, so that the next one is far.
+    pub(crate) to: f64,
+}
+
 /// What a dial allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Tier {
@@ -37,6 +48,8 @@ pub(crate) struct Tier {
     pub(crate) others: Option<Shorten>,
     /// Arguments of calls.
     pub(crate) arguments: Option<Arguments>,
+    /// A nearly full window.
+    pub(crate) fold: Option<Fold>,
     /// Requests still to come are taken to be this share of those made ...
     pub(crate) horizon: f64,
     /// A cut may put at risk what the session has saved and this share of what it has paid.
@@ -76,6 +89,7 @@ pub fn levers(dial: Dial, provider: &Provider) -> Vec<Lever> {
         (Lever::CleanUp, true),
         (Lever::Prune, prunes),
         (Lever::Arguments, tier.arguments.is_some()),
+        (Lever::Fold, tier.fold.is_some()),
     ]
     .into_iter()
     .filter_map(|(lever, runs)| runs.then_some(lever))
@@ -83,6 +97,13 @@ pub fn levers(dial: Dial, provider: &Provider) -> Vec<Lever> {
 }
 
 impl Tier {
+    /// What goes from a text in a fold: everything but its ends, the lines that say how it ended, and what others refer to.
+    pub(crate) const FOLD: Tier = {
+        let rule = Some(Shorten { after: 1, least: 400, head: 100, tail: 150 });
+        let arguments = Some(Arguments { after: 1, after_superseded: 1 });
+        Tier { logs: rule, superseded: rule, others: rule, arguments, fold: None, horizon: 0.0, stake: 0.0 }
+    };
+
     /// Looks up what `dial` allows with a provider.
     ///
     /// Steps of the dial and sizes are those of section 6. Ages count replies since the last one that used a text, so that they can
@@ -102,6 +123,7 @@ impl Tier {
                 superseded: Some(Shorten { after: 5, least: 1600, head: 600, tail: 600 }),
                 others: (dial >= 0.3).then_some(Shorten { after: 9, least: 1600, head: 600, tail: 600 }),
                 arguments: (dial >= 0.3).then_some(Arguments { after: 6, after_superseded: 4 }),
+                fold: None,
                 horizon: 0.6,
                 stake: 0.06,
             };
@@ -111,6 +133,11 @@ impl Tier {
             superseded: Some(Shorten { after: 2, least: 800, head: 400, tail: 400 }),
             others: Some(Shorten { after: 4, least: 800, head: 400, tail: 400 }),
             arguments: (dial >= 0.5).then_some(Arguments { after: 4, after_superseded: 2 }),
+            fold: Some(if dial < 0.8 {
+                Fold { warm: 0.6, cold: 0.4, to: 0.3 }
+            } else {
+                Fold { warm: 0.4, cold: 0.4, to: 0.2 }
+            }),
             horizon: 0.8,
             stake: 0.08,
         }

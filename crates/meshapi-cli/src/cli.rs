@@ -88,6 +88,12 @@ pub struct Optimize {
     /// Keep the sessions in this folder between processes
     #[arg(long, value_name = "DIR")]
     pub state: Option<std::path::PathBuf>,
+    /// Keep the texts that are cut in this folder, a file each, named in the notes that stand instead of them
+    #[arg(long, value_name = "DIR")]
+    pub retain: Option<std::path::PathBuf>,
+    /// Leave this share of the sessions as they are, for comparison: 0 to 1
+    #[arg(long, value_name = "SHARE", default_value = "0")]
+    pub hold_out: String,
 }
 
 /// Whose levers `meshapi optimize` works with.

@@ -18,7 +18,8 @@ use mesh_agent::{
 };
 use mesh_client::{ApiKey, Catalog, ClientError, MeshClient, RequestBody, RetryPolicy, wire};
 use mesh_optimize::{
-    Basis, Cache, Dial, Hints, Lever, Miss, Optimizer, Plan, Provider, ProviderChoice, SessionState, Usage,
+    Basis, Cache, Dial, Helpers, Hints, Lever, Miss, Optimizer, Plan, Provider, ProviderChoice, Recall,
+    SessionState, Usage,
 };
 use mesh_safety::{PermissionMode, Policy};
 
@@ -181,6 +182,8 @@ fn lever_name(lever: Lever) -> &'static str {
         Lever::CleanUp => "lossless clean-up",
         Lever::Prune => "shortened results",
         Lever::Arguments => "shortened calls",
+        Lever::Fold => "a fold when the window fills",
+        Lever::Summary => "a summary when the window fills",
     }
 }
 
@@ -226,7 +229,7 @@ struct Lightened {
 
 impl Saver for Levers {
     fn prepare(&self, outgoing: Outgoing<'_>) -> Option<Box<dyn Saving>> {
-        let Outgoing { body, model, dial, transient, now } = outgoing;
+        let Outgoing { body, model, dial, transient, window, now } = outgoing;
         let dial = Dial::new(dial.min(Dial::MAX.value())).ok()?;
         let mut state = lock(&self.state);
         let provider = match state.off.get(model) {
@@ -236,11 +239,11 @@ impl Saver for Levers {
             }
             None => ProviderChoice::Auto,
         };
-        let recall = Some(recall::TOOL.to_owned());
-        let optimizer = Optimizer::new(mesh_optimize::Config { dial, provider, recall });
-        let hints = Hints { now: Some(now), transient_tail: transient };
+        let recall = Some(Recall::Tool(recall::TOOL.to_owned()));
+        let optimizer = Optimizer::new(mesh_optimize::Config { dial, provider, recall, cheaper: None });
+        let hints = Hints { now: Some(now), transient_tail: transient, window, held_out: false };
         let prepare = || {
-            let prepared = optimizer.prepare_with(&body, &mut state.session, hints);
+            let prepared = optimizer.prepare_with(&body, &mut state.session, hints, Helpers::default());
             (RequestBody::from_pieces(&body, prepared.segments()), prepared.plan)
         };
         // A fault in the optimiser is no reason that a turn fails.

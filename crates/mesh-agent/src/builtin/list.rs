@@ -12,7 +12,7 @@ const SHOWN: usize = 500;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "list_dir",
-    description: "List a folder: names, kinds, sizes in bytes.",
+    description: "List a folder.",
     parameters: r#"{"type":"object","properties":{"path":{"type":"string"}}}"#,
     required: &[],
 };

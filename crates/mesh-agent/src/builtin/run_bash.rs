@@ -24,8 +24,8 @@ const SUMMARY_CHARS: usize = 200;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "run_bash",
-    description: "Run a shell command to its end. Non-interactive: stdin is empty. Limit 120 s unless timeout (5-600) is \
-                  given; whatever it leaves running is killed.",
+    description: "Run a shell command to its end. Non-interactive. Limit 120 s unless timeout (5-600) is given; what it \
+                  leaves running is killed.",
     parameters: r#"{"type":"object","properties":{"command":{"type":"string"},"timeout":{"type":"integer"}},"required":["command"]}"#,
     required: &["command"],
 };

@@ -31,8 +31,7 @@ const SUMMARY_CHARS: usize = 100;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "start_server",
-    description: "Start a server or watcher that keeps running, and wait until its port answers. PORT is set for it; leave \
-                  port out unless it matters.",
+    description: "Start a long-running server or watcher and wait for its port. PORT is set; leave port out unless it matters.",
     parameters: r#"{"type":"object","properties":{"command":{"type":"string"},"port":{"type":"integer"},"cwd":{"type":"string"},"wait_seconds":{"type":"integer"}},"required":["command"]}"#,
     required: &["command"],
 };

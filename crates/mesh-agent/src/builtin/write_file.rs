@@ -17,7 +17,7 @@ const DIFF_BYTES: u64 = 2 * 1024 * 1024;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "write_file",
-    description: "Write a whole file, replacing any old content. Folders are created.",
+    description: "Write a whole file. Folders are created.",
     parameters: r#"{"type":"object","properties":{"path":{"type":"string"},"content":{"type":"string"}},"required":["path","content"]}"#,
     required: &["path", "content"],
 };

@@ -5,7 +5,9 @@
 
 use super::memory::Memory;
 use super::state::{SessionState, Use};
+use super::worth::Worth;
 use crate::body::{Body, Place};
+use crate::helpers::Summarize;
 use crate::ledger::Split;
 use crate::plan::Miss;
 use crate::provider::Provider;
@@ -33,6 +35,10 @@ pub(crate) struct Terms<'t> {
     pub(crate) own_marks: Vec<usize>,
     /// Bytes in front of the messages.
     pub(crate) head_bytes: usize,
+    /// Anything may be done at all; a session that is held out is only followed.
+    pub(crate) optimise: bool,
+    /// Tokens that the model can take, where the caller knows it.
+    pub(crate) window: Option<f64>,
     /// How a cut text can be read again.
     pub(crate) recall: &'t dyn Fn(&str) -> String,
 }
@@ -51,6 +57,8 @@ pub(crate) struct Decision {
     pub(crate) native: Split,
     /// Why the provider's cache has nothing of this session any more.
     pub(crate) miss: Option<Miss>,
+    /// What a summary cost, in plain input tokens.
+    pub(crate) summary_units: f64,
 }
 
 /// When a request is made, and what the cache has of it.
@@ -63,7 +71,12 @@ pub(crate) struct Moment {
 
 impl SessionState {
     /// Follows the history of `body` and decides on the request that it is.
-    pub(crate) fn follow(&mut self, body: &Body<'_>, terms: &Terms<'_>) -> Decision {
+    pub(crate) fn follow(
+        &mut self,
+        body: &Body<'_>,
+        terms: &Terms<'_>,
+        summarize: Option<&mut (dyn Summarize + '_)>,
+    ) -> Decision {
         let rewrote = self.sync(body, terms);
         let idle = terms.now.zip(self.saved.last).is_some_and(|(now, last)| now - last > terms.provider.life);
         let moved = self.saved.head != terms.head && !self.saved.seen.is_empty();
@@ -76,11 +89,15 @@ impl SessionState {
         while self.memory.messages.len() < terms.stay {
             let next = self.memory.messages.len();
             if next > sent && is_reply(body, next) {
-                self.decide(body, terms, next, Moment { now, cold: false });
+                self.decide(body, terms, next, Moment { now, cold: false }, None);
             }
-            self.learn(body, next >= terms.locked);
+            self.learn(body, terms.optimise && next >= terms.locked);
         }
-        let decision = self.decide(body, terms, terms.stay, Moment { now, cold: idle || moved });
+        let mut decision =
+            self.decide(body, terms, terms.stay, Moment { now, cold: idle || moved }, summarize);
+        if !terms.optimise {
+            decision.sent = decision.native;
+        }
         (self.saved.last, self.saved.head) = (Some(now), terms.head);
         let miss = [(moved, Miss::Head), (idle, Miss::Idle), (rewrote, Miss::History)];
         Decision { miss: miss.into_iter().find(|(is, _)| *is).map(|(_, miss)| miss), ..decision }
@@ -111,29 +128,38 @@ impl SessionState {
     }
 
     /// Decides on the request of the first `count` messages.
-    fn decide(&mut self, body: &Body<'_>, terms: &Terms<'_>, count: usize, moment: Moment) -> Decision {
+    fn decide(
+        &mut self,
+        body: &Body<'_>,
+        terms: &Terms<'_>,
+        count: usize,
+        moment: Moment,
+        summarize: Option<&mut (dyn Summarize + '_)>,
+    ) -> Decision {
         let life = terms.provider.life;
         self.saved.alive.retain(|message, used| *message < count && moment.now - used.0 <= life);
         let mut decision = Decision::default();
         let offers = self.offers(body, terms, count);
         let mut readable = self.readable(terms, moment);
         if let Some(worth) = self.worthwhile(terms, count, &offers, moment.cold) {
-            for offer in offers.iter().filter(|offer| offer.message >= worth.start) {
-                if self.cut(body, terms, offer.text) {
-                    decision.cut.push(offer.text);
-                }
-            }
-            self.memory.sum_up(worth.start);
-            self.saved.alive.retain(|message, _| worth.base.is_some_and(|base| *message <= base));
-            self.saved.floor = worth.start;
-            decision.rewritten = worth.rewritten;
-            readable = worth
-                .base
-                .filter(|_| terms.provider.is_marked())
-                .or(worth.start.checked_sub(1))
-                .min(readable);
+            let worthy = offers.iter().filter(|offer| offer.message >= worth.start);
+            let texts = worthy.map(|offer| offer.text).collect();
+            self.carry_out(body, terms, &worth, texts, false, &mut decision);
+            readable = worth.readable(terms).min(readable);
         }
-        if terms.provider.is_marked() {
+        if let Some((worth, texts)) = self.fold(body, terms, count, moment.cold) {
+            self.carry_out(body, &terms.folding(), &worth, texts, true, &mut decision);
+            readable = worth.readable(terms).min(readable);
+        }
+        if let Some((worth, texts)) =
+            summarize.and_then(|by| self.sum_talk_up(body, terms, count, moment, by))
+        {
+            decision.summary_units = worth.paid;
+            self.carry_out(body, terms, &worth, Vec::new(), false, &mut decision);
+            decision.cut.extend(texts);
+            readable = worth.readable(terms).min(readable);
+        }
+        if terms.provider.is_marked() && terms.optimise {
             decision.marks = self.marks(terms, count, !decision.cut.is_empty());
             for mark in &decision.marks {
                 self.saved.alive.insert(*mark, Use(moment.now, count));
@@ -143,6 +169,27 @@ impl SessionState {
         self.account(body, terms, count, moment, readable, &mut decision);
         self.saved.decided = count;
         decision
+    }
+
+    /// Cuts `texts`, all of them in messages from `worth.start` on.
+    fn carry_out(
+        &mut self,
+        body: &Body<'_>,
+        terms: &Terms<'_>,
+        worth: &Worth,
+        texts: Vec<usize>,
+        fold: bool,
+        decision: &mut Decision,
+    ) {
+        for text in texts {
+            if self.cut(body, terms, text, fold) {
+                decision.cut.push(text);
+            }
+        }
+        self.memory.sum_up(worth.start);
+        self.saved.alive.retain(|message, _| worth.base.is_some_and(|base| *message <= base));
+        self.saved.floor = worth.start;
+        decision.rewritten += worth.rewritten;
     }
 }
 

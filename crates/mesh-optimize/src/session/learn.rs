@@ -59,7 +59,7 @@ impl SessionState {
             self.memory.texts.push(fact);
             if !sent_before && clean && !holes.is_empty() {
                 let edit = Edit::nothing(original.text.len()).without(&holes);
-                self.saved.frozen.insert(id, Frozen { edit, lossy: false });
+                self.saved.frozen.insert(id, Frozen { edit, lossy: false, fold: false });
             }
             for (line, rows) in shown {
                 self.memory.shelf.put(id, line, &rows);

@@ -6,16 +6,18 @@
 //! - `decide`: a history is followed request by request
 //! - `offer`: which texts may be cut, and what they become
 //! - `worth`: whether a cut pays, and what was paid and saved so far
+//! - `fold`: what goes when the model's window is nearly full; `tail`: clients that replace their last message each time
 //! - `marks`: where the breakpoints stand
 
 mod decide;
+mod fold;
 mod learn;
 mod marks;
 mod memory;
 mod offer;
 mod state;
+mod tail;
 mod worth;
 
 pub(crate) use decide::{Decision, Terms};
-pub(crate) use learn::decoded;
 pub use state::SessionState;

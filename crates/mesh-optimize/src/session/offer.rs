@@ -1,5 +1,6 @@
 //! Which texts may be cut in a request, and what a cut text becomes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::decide::Terms;
@@ -14,7 +15,7 @@ use crate::levers::{arguments, shorten};
 use crate::weight::weigh;
 
 /// The last messages that stay are not touched. Section 6.
-const RECENT: usize = 4;
+pub(crate) const RECENT: usize = 4;
 
 /// Results further back than this are left as they are: bounds the work on histories of hundreds of thousands of messages.
 const HORIZON: usize = 4000;
@@ -59,6 +60,25 @@ impl SessionState {
             }
         }
         offers
+    }
+
+    /// The texts that a fold may take, in order.
+    pub(crate) fn foldable(&self, body: &Body<'_>, terms: &Terms<'_>, count: usize) -> Vec<Offer> {
+        let replies = self.memory.replies_before(count);
+        let from = count.saturating_sub(HORIZON).max(terms.locked);
+        let texts = self.memory.texts_in(from, count.saturating_sub(RECENT));
+        texts
+            .filter_map(|text| {
+                let fact = &self.memory.texts[text];
+                let pinned = matches!(fact.part, Part::Call(_)) && self.memory.pinned.contains_key(&text);
+                let age = replies.saturating_sub(self.memory.messages[fact.message].replies);
+                if fact.lossy || pinned || age == 0 || !self.may_go(terms, fact, Some(age)) {
+                    return None;
+                }
+                let (_, tokens) = self.shortened(body, terms, text, fact.message)?;
+                (tokens >= LEAST_TOKENS).then_some(Offer { text, message: fact.message, tokens })
+            })
+            .collect()
     }
 
     /// Replies that follow a text, counted from the last one that still used a name which only this text holds.
@@ -141,17 +161,33 @@ impl SessionState {
     }
 
     /// Cuts a text for good.
-    pub(crate) fn cut(&mut self, body: &Body<'_>, terms: &Terms<'_>, text: usize) -> bool {
-        let Some((edit, tokens)) = self.shortened(body, terms, text, usize::MAX) else { return false };
+    pub(crate) fn cut(&mut self, body: &Body<'_>, terms: &Terms<'_>, text: usize, fold: bool) -> bool {
+        let Some((edit, _)) = self.shortened(body, terms, text, usize::MAX) else { return false };
+        let done = self.replace(body, text, edit);
+        if let Some(frozen) = self.saved.frozen.get_mut(&text).filter(|_| done) {
+            frozen.fold = fold;
+        }
+        done
+    }
+
+    /// Puts `edit` in the place of a text, for good.
+    pub(crate) fn replace(&mut self, body: &Body<'_>, text: usize, edit: Edit) -> bool {
         let fact = &self.memory.texts[text];
         let inner = &self.memory.messages[fact.message].message.texts[fact.index];
         let start = body.messages[fact.message].span.start;
         let Some(original) = decoded(body.bytes, start, inner) else { return false };
         let (rendered, now) = (edit.render(body.bytes, &original, inner.form), edit.len());
+        let sent = weigh(&edit.text(&original.text));
         let fact = &mut self.memory.texts[text];
-        (fact.rendered, fact.now, fact.lossy) = (Some(rendered.into()), now, true);
-        fact.sent -= tokens;
-        self.saved.frozen.insert(text, Frozen { edit, lossy: true });
+        (fact.rendered, fact.now, fact.lossy, fact.sent) = (Some(rendered.into()), now, true, sent);
+        self.saved.frozen.insert(text, Frozen { edit, lossy: true, fold: false });
         true
+    }
+
+    /// A text as the client sent it.
+    pub(crate) fn original<'b>(&self, body: &Body<'b>, text: usize) -> Option<Cow<'b, str>> {
+        let fact = self.memory.texts.get(text)?;
+        let inner = self.memory.messages[fact.message].message.texts.get(fact.index)?;
+        Some(decoded(body.bytes, body.messages.get(fact.message)?.span.start, inner)?.text)
     }
 }

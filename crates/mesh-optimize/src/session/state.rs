@@ -56,6 +56,21 @@ pub(crate) struct Saved {
     pub(crate) last: Option<f64>,
     /// Hash of what stands in front of the messages: model, tools, system, thinking.
     pub(crate) head: u64,
+    /// The model that answers instead of the one asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) routed: Option<String>,
+    /// Whether the client replaces its last message in every request.
+    #[serde(default)]
+    pub(crate) watch: Watch,
+}
+
+/// What is known of the last message of the requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Watch {
+    /// So many requests in a row replaced it.
+    pub(crate) replaced: u32,
+    /// Length and hash of the last one.
+    pub(crate) last: Option<(usize, u64)>,
 }
 
 /// When a place of the cache was last used: by the clock, and by the number of messages of that request.
@@ -68,6 +83,9 @@ pub(crate) struct Frozen {
     pub(crate) edit: Edit,
     /// Something was lost; nothing refers to this text as a place where lines stand whole.
     pub(crate) lossy: bool,
+    /// It went because the window was nearly full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) fold: bool,
 }
 
 impl Serialize for SessionState {

@@ -17,6 +17,15 @@ pub(crate) struct Worth {
     pub(crate) base: Option<usize>,
     /// Tokens that are written again for it.
     pub(crate) rewritten: f64,
+    /// What was paid to be able to make it, in plain input tokens.
+    pub(crate) paid: f64,
+}
+
+impl Worth {
+    /// The last message that the cache still has when this is cut.
+    pub(crate) fn readable(&self, terms: &Terms<'_>) -> Option<usize> {
+        self.base.filter(|_| terms.provider.is_marked()).or(self.start.checked_sub(1))
+    }
 }
 
 impl SessionState {
@@ -38,26 +47,39 @@ impl SessionState {
         let requests = self.memory.replies_before(count) as f64 + 1.0;
         let left = (requests * terms.tier.horizon).clamp(REQUESTS_LEFT.0, REQUESTS_LEFT.1);
         let stake = self.saved.gained + terms.tier.stake * self.saved.paid;
-        let behind = |message: usize| self.memory.sent_to(count) - self.memory.sent_to(message);
-        let fresh = behind(self.saved.decided.min(count));
         let mut best: Option<(f64, Worth)> = None;
         let mut gain = 0.0;
         for offer in offers.iter().rev() {
             gain += offer.tokens;
-            let base = match provider.is_marked() {
-                true => self.saved.alive.range(..offer.message).next_back().map(|(message, _)| *message),
-                false => offer.message.checked_sub(1),
-            };
-            let written = behind(base.map_or(0, |base| base + 1));
-            let rewritten = if cold { 0.0 } else { (written - gain - fresh).max(0.0) };
-            let cost = rewritten * (provider.write - provider.read);
+            let worth = self.rewrite(terms, count, offer.message, gain, cold);
+            let cost = worth.rewritten * (provider.write - provider.read);
             let earned = gain * (provider.read * left + if cold { provider.write } else { 0.0 });
             let value = earned - cost * MARGIN;
             if value > 0.0 && cost <= stake.max(0.0) && best.as_ref().is_none_or(|(most, _)| value > *most) {
-                best = Some((value, Worth { start: offer.message, base, rewritten }));
+                best = Some((value, worth));
             }
         }
         best.map(|(_, worth)| worth)
+    }
+
+    /// What a cut of `gain` tokens from message `start` on makes the cache write again.
+    pub(crate) fn rewrite(
+        &self,
+        terms: &Terms<'_>,
+        count: usize,
+        start: usize,
+        gain: f64,
+        cold: bool,
+    ) -> Worth {
+        let behind = |message: usize| self.memory.sent_to(count) - self.memory.sent_to(message);
+        let base = match terms.provider.is_marked() {
+            true => self.saved.alive.range(..start).next_back().map(|(message, _)| *message),
+            false => start.checked_sub(1),
+        };
+        let written = behind(base.map_or(0, |base| base + 1));
+        let fresh = behind(self.saved.decided.min(count));
+        let rewritten = if cold { 0.0 } else { (written - gain - fresh).max(0.0) };
+        Worth { start, base, rewritten, paid: 0.0 }
     }
 
     /// The last message that the cache should still have, before anything is cut.

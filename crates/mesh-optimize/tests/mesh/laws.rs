@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 fn optimizer(dial: f64, provider: &str) -> Optimizer {
     let provider: ProviderChoice = provider.parse().unwrap();
-    Optimizer::new(Config { dial: Dial::new(dial).unwrap(), provider, recall: None })
+    Optimizer::new(Config { dial: Dial::new(dial).unwrap(), provider, ..Config::default() })
 }
 
 fn prepare(optimizer: &Optimizer, body: &[u8], state: &mut SessionState) -> Vec<u8> {

@@ -8,3 +8,5 @@ mod laws;
 mod recorded;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod window;

@@ -4,11 +4,12 @@ use std::{
     borrow::Cow,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, BufWriter, Write, stdin, stdout},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use mesh_optimize::{
-    Config, Dial, Dialect, Filter, Prepared, ProviderChoice, Session, Usage, reference, session_id,
+    Config, Cut, Dial, Dialect, Filter, Prepared, ProviderChoice, Recall, Retain, Session, Usage, reference,
+    session_id,
 };
 use serde_json::Value;
 
@@ -33,12 +34,17 @@ pub fn run(wanted: &Optimize) -> Result<Exit, Failure> {
     let receipts = wanted.receipt.as_deref().map(open_receipts).transpose()?;
     let states = States { folder: wanted.state.as_deref().map(Folder::at) };
     let reference = wanted.profile == Profile::Reference;
+    let share = wanted.hold_out.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    let share =
+        share.ok_or_else(|| usage(&"--hold-out takes a share of the sessions: a number from 0 to 1"))?;
+    let recall = wanted.retain.as_ref().map(|folder| Recall::Files(folder.display().to_string()));
     let mut pipe = Pipe {
-        filter: Filter::new(Config { dial, provider, recall: None }),
+        filter: Filter::new(Config { dial, provider, recall, cheaper: None }).holding_out(share),
         dial,
         reference,
         receipts,
         states,
+        retain: wanted.retain.clone(),
     };
     let mut input = BufReader::with_capacity(1 << 20, stdin().lock());
     let mut output = BufWriter::with_capacity(1 << 16, stdout().lock());
@@ -82,6 +88,7 @@ struct Pipe {
     reference: bool,
     receipts: Option<File>,
     states: States,
+    retain: Option<PathBuf>,
 }
 
 impl Pipe {
@@ -94,7 +101,12 @@ impl Pipe {
             return output.write_all(b"\n");
         }
         let states = &self.states;
-        let (session, prepared) = self.filter.prepare(line, |id| states.load(id));
+        let mut kept = Kept::default();
+        let retain: Option<&mut dyn Retain> = if self.retain.is_some() { Some(&mut kept) } else { None };
+        let (session, prepared) = self.filter.prepare(line, |id| states.load(id), retain);
+        if let (Some(folder), Some(id)) = (&self.retain, &session) {
+            kept.write(folder, &Recall::session(id))?;
+        }
         // Saved before it is sent: what a reader has seen is never decided otherwise by the next process.
         if let Some(id) = &session {
             self.save(id);
@@ -155,6 +167,28 @@ fn reference(line: &[u8], dial: Dial) -> Cow<'_, [u8]> {
     match (plan.untouched, serde_json::to_vec(&body)) {
         (None, Ok(bytes)) => Cow::Owned(bytes),
         _ => Cow::Borrowed(line),
+    }
+}
+
+/// Texts that were cut from a body, by name.
+#[derive(Default)]
+struct Kept(Vec<(String, String)>);
+
+impl Retain for Kept {
+    fn retain(&mut self, cut: &Cut, original: &str) {
+        self.0.push((format!("{}.txt", cut.id), original.to_owned()));
+    }
+}
+
+impl Kept {
+    /// Writes them before a body goes out that points to them.
+    fn write(&self, folder: &Path, session: &str) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Folder::at(folder).ensure()?;
+        let folder = Folder::at(&folder.join(session));
+        self.0.iter().try_for_each(|(name, text)| folder.write(name, text.as_bytes(), Durability::Lazy))
     }
 }
 
