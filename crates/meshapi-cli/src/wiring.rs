@@ -182,8 +182,8 @@ fn lever_name(lever: Lever) -> &'static str {
         Lever::CleanUp => "lossless clean-up",
         Lever::Prune => "shortened results",
         Lever::Arguments => "shortened calls",
-        Lever::Fold => "a fold when the window fills",
-        Lever::Summary => "a summary when the window fills",
+        Lever::Fold => "compaction",
+        Lever::Summary => "summaries",
     }
 }
 

@@ -104,7 +104,8 @@ impl Markdown {
         for line in whole.into_iter().flat_map(|whole| whole.split('\n')) {
             self.whole_line(line);
         }
-        self.part_of_line(rest);
+        // A carriage return at the end may be half a line break.
+        self.part_of_line(rest.trim_end_matches('\r'));
         self.pending = rest.to_owned();
         std::mem::take(&mut self.finished)
     }
