@@ -9,11 +9,13 @@
 //! - `hub`: who waits for mail
 //! - `routes`: from a request to an answer
 //! - `socket`: plain or TLS
+//! - `import`: mail of a swarph gateway
 pub mod directory;
 pub mod draft;
 pub mod engine;
 pub mod fault;
 pub mod hub;
+pub mod import;
 pub mod lease;
 pub mod limits;
 pub mod metrics;

@@ -279,6 +279,8 @@ pub enum Command {
         /// The session that asks.
         session_id: Option<String>,
     },
+    /// Store a thread of another gateway, unless its id or its name is there.
+    PutThread(ThreadRow),
     /// Store a group as it is.
     PutGroup(GroupRow),
     /// Remove a group.

@@ -2,7 +2,11 @@
 //!
 //! - `args`: its flags
 //! - `serve`: keeps mail and hands it out
+//! - `care`: copies, checks, lists, imports
+//! - `peers`: names and their tokens
 pub mod args;
+mod care;
+mod peers;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -26,13 +30,11 @@ pub fn run(wanted: &Gateway, env: &Environment) -> Result<Exit, Failure> {
     let database = database(wanted, env)?;
     match &wanted.command {
         GatewayCommand::Serve(serve) => serve::run(serve, &database),
-        GatewayCommand::Backup { .. }
-        | GatewayCommand::Check
-        | GatewayCommand::Peers { .. }
-        | GatewayCommand::DeadLetters
-        | GatewayCommand::Import { .. } => {
-            Err(Failure::new(Exit::Usage, "usage", "this command is not built yet"))
-        }
+        GatewayCommand::Backup { to } => care::backup(&database, to, wanted.json),
+        GatewayCommand::Check => care::check(&database, wanted.json),
+        GatewayCommand::Peers { command } => peers::run(&database, command.as_ref(), wanted.json),
+        GatewayCommand::DeadLetters => care::dead_letters(&database, wanted.json),
+        GatewayCommand::Import { from } => care::import(&database, from, wanted.json),
     }
 }
 

@@ -102,6 +102,25 @@ fn operator_token(wanted: &Serve, database: &Path) -> Result<(String, Option<Pat
     Ok((token, Some(path)))
 }
 
+/// The token of the operator as a command beside the gateway finds it: in the environment, or in the file beside the database.
+///
+/// # Errors
+/// It is in neither.
+pub(super) fn stored_token(database: &Path) -> Result<String, Failure> {
+    if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()) {
+        return Ok(token.trim().to_owned());
+    }
+    let path = super::token_path(database);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) => {
+            let message =
+                format!("a gateway serves this database, and {} cannot be read: {error}", path.display());
+            Err(Failure::new(Exit::Failure, "token", message).hint(format!("set {TOKEN_VARIABLE}")))
+        }
+    }
+}
+
 fn write_token(path: &Path, token: &str) -> io::Result<()> {
     let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
     writeln!(file, "{token}")?;

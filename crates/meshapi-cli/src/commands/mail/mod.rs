@@ -12,7 +12,7 @@ mod outbox;
 mod peers;
 mod read;
 mod send;
-mod show;
+pub(super) mod show;
 mod work;
 
 use std::io::Write as _;
@@ -140,12 +140,12 @@ impl From<ClientError> for Failure {
 }
 
 /// Prints a JSON value as one line.
-fn print_json(value: &Value) -> Result<(), Failure> {
+pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
     print(&value.to_string())
 }
 
 /// Prints a text that may hold anything, made fit for a terminal.
-fn print(line: &str) -> Result<(), Failure> {
+pub(super) fn print(line: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", text::sanitize(line))?;
     Ok(out.flush()?)

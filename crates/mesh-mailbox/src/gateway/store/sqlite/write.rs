@@ -171,6 +171,7 @@ impl Batch<'_> {
             Command::Invite(invite) => self.invite(invite),
             Command::Seen(peers) => self.seen(peers),
             Command::Thread { name, uuid, session_id } => self.thread(name, uuid, session_id.as_deref()),
+            Command::PutThread(thread) => self.put_thread(thread),
             Command::PutGroup(group) => self.put_group(group),
             Command::DropGroup(name) => {
                 self.db.prepare_cached("DELETE FROM groups WHERE name = ?1")?.execute([name])?;
@@ -277,15 +278,29 @@ impl Batch<'_> {
         Ok(seq)
     }
 
+    /// Keeps the id of an imported message, unless another message has it; the same message again is left alone.
     fn import(&mut self, imported: &Imported) -> Answer {
-        let is_there =
-            self.db.prepare_cached("SELECT 1 FROM messages WHERE id = ?1")?.exists([imported.id])?;
-        if is_there {
+        let message = &imported.message;
+        let there: Option<(String, String)> = self
+            .db
+            .prepare_cached("SELECT sender, created_at FROM messages WHERE id = ?1")?
+            .query_row([imported.id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if there
+            .as_ref()
+            .is_some_and(|(sender, at)| (sender, at) == (&message.from_node, &imported.created_at))
+        {
             return Ok(Ok(Done::Stored));
         }
+        let same = "SELECT 1 FROM messages WHERE inbox = ?1 AND sender = ?2 AND created_at = ?3";
         let read_at = imported.read_at.as_deref();
-        for to_node in &imported.message.to_nodes {
-            self.insert(imported.id, &imported.message, to_node, &imported.created_at, read_at)?;
+        for to_node in &message.to_nodes {
+            let key = [to_node, &message.from_node, &imported.created_at];
+            if there.is_some() && self.db.prepare_cached(same)?.exists(key)? {
+                continue;
+            }
+            let id = if there.is_some() { self.tally.next_id } else { imported.id };
+            self.insert(id, message, to_node, &imported.created_at, read_at)?;
         }
         Ok(Ok(Done::Stored))
     }
@@ -383,6 +398,21 @@ impl Batch<'_> {
             }
         };
         Ok(Ok(Done::Thread { thread, is_new }))
+    }
+
+    fn put_thread(&mut self, thread: &ThreadRow) -> Answer {
+        self.db
+            .prepare_cached(
+                "INSERT OR IGNORE INTO threads (uuid, name, session_id, created_at, last_used_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                thread.uuid,
+                thread.name,
+                thread.session_id,
+                thread.created_at,
+                thread.last_used_at
+            ])?;
+        Ok(Ok(Done::Stored))
     }
 
     fn put_group(&mut self, group: &GroupRow) -> Answer {
