@@ -20,7 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use super::{
     Level, Policy, git_config,
     scan::{Found, is_there, pointed_at, scan},
-    stand_ins::{StandIns, Wanted},
+    stand_ins::{StandIns, State},
 };
 
 /// Larger settings are not read, and so not kept.
@@ -41,13 +41,7 @@ pub(super) struct Before {
 
 impl Before {
     /// Remembers what stands.
-    pub(super) fn of(
-        policy: &Policy,
-        level: Level,
-        found: &Found,
-        names: &[Wanted],
-        held: &StandIns,
-    ) -> Before {
+    pub(super) fn of(policy: &Policy, level: Level, found: &Found, held: &StandIns) -> Before {
         let mut before = Before::default();
         let links = found.tops.iter().map(|top| top.join(".git"));
         let folders = found.repositories.iter().map(|repository| repository.folder.clone());
@@ -57,8 +51,8 @@ impl Before {
             before.open.extend(configs.filter_map(|path| fs::read(&path).ok().map(|text| (path, text))));
         }
         let is_mounted = level == Level::Full;
-        for wanted in names {
-            if held.paths.contains(wanted) || !is_there(&wanted.path) {
+        for (wanted, state) in &held.names {
+            if *state != State::There {
                 if !is_mounted {
                     before.absent.push(wanted.path.clone());
                 }

@@ -57,8 +57,8 @@ pub(super) use crate::path::HOME_STARTUP;
 /// At the top of a writable folder and of each repository in it: read-only, whether or not it is there.
 #[rustfmt::skip]
 pub(super) const PROTECTED: &[&str] = &[
-    ".meshapi", ".vscode", ".idea", ".mcp.json", ".claude", ".codex", ".cursor", ".gemini", ".husky", ".envrc", ".direnv",
-    ".cargo/config.toml", ".cargo/config", ".npmrc", ".yarnrc.yml", ".devcontainer", ".windsurf", ".zed", ".opencode",
+    ".meshapi", ".vscode", ".idea", ".mcp.json", ".claude", ".codex", ".cursor", ".gemini", ".husky", ".envrc",
+    ".cargo/config.toml", ".cargo/config", ".npmrc", ".yarnrc.yml", ".devcontainer",
 ];
 
 /// Folders of packages and builds, too large to be searched for repositories before and after each call.

@@ -30,12 +30,23 @@ pub(super) struct Wanted {
     pub(super) text: Option<&'static str>,
 }
 
-/// The stand-ins of one command. Dropping them clears up, if no other command needs them.
+/// What has a protected name while a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// What was there.
+    There,
+    /// A stand-in.
+    StandIn,
+    /// Nothing, and nothing can be made there.
+    Absent,
+}
+
+/// The protected names of one command. Dropping them clears up, if no other command needs the stand-ins.
 #[derive(Debug)]
 pub(super) struct StandIns {
     locks: Vec<File>,
-    /// Ours, made now or found.
-    pub(super) paths: Vec<Wanted>,
+    /// All names.
+    pub(super) names: Vec<(Wanted, State)>,
 }
 
 /// Whether what has this name is a stand-in.
@@ -60,26 +71,30 @@ pub(super) fn is_stand_in(wanted: &Wanted) -> bool {
 /// # Errors
 /// The folder cannot be written, or another command holds its lock for too long.
 pub(super) fn hold(roots: &[PathBuf], wanted: Vec<Wanted>) -> io::Result<StandIns> {
-    let mut held = StandIns { locks: Vec::new(), paths: Vec::new() };
+    let mut held = StandIns { locks: Vec::new(), names: Vec::new() };
     for root in roots {
         let lock = File::open(root)?;
         wait_for(&lock)?;
         held.locks.push(lock);
     }
+    // One node under many names is made faster than many nodes.
+    let mut node: Option<PathBuf> = None;
     for wanted in wanted {
-        if !is_there(&wanted.path) {
-            match make(&wanted) {
-                // Another command was quicker.
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Where nobody can write, nobody can make it.
-                Err(error) if is_refusal(&error) => continue,
-                Err(error) => return Err(error),
-            }
-        }
-        if is_stand_in(&wanted) {
-            held.paths.push(wanted);
-        }
+        let state = match make(&wanted, &mut node) {
+            Ok(()) => State::StandIn,
+            // Also by another command that needs it now, or by one that was killed.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match is_stand_in(&wanted) {
+                true => State::StandIn,
+                false => State::There,
+            },
+            // Where nobody can write, nobody can make it.
+            Err(error) if is_refusal(&error) => match is_there(&wanted.path) {
+                true => State::There,
+                false => State::Absent,
+            },
+            Err(error) => return Err(error),
+        };
+        held.names.push((wanted, state));
     }
     Ok(held)
 }
@@ -102,10 +117,23 @@ fn wait_for(lock: &File) -> io::Result<()> {
     }
 }
 
-fn make(wanted: &Wanted) -> io::Result<()> {
+fn make(wanted: &Wanted, node: &mut Option<PathBuf>) -> io::Result<()> {
     let Some(text) = wanted.text else {
-        return Ok(mknodat(CWD, &wanted.path, FileType::Socket, Mode::empty(), 0)?);
+        if let Some(node) = node {
+            match fs::hard_link(node, &wanted.path) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+                // Another disk, or a disk without such links.
+                Err(_) => {}
+            }
+        }
+        mknodat(CWD, &wanted.path, FileType::Socket, Mode::empty(), 0)?;
+        *node = Some(wanted.path.clone());
+        return Ok(());
     };
+    if is_there(&wanted.path) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     // Written under another name first: nobody sees half of it.
     let folder = wanted.path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile_in(folder)?;
@@ -126,8 +154,9 @@ impl Drop for StandIns {
     fn drop(&mut self) {
         // With another command at work in one of the folders, the last of them clears up.
         let alone = |lock: &File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if !self.paths.is_empty() && self.locks.iter().all(alone) {
-            for wanted in &self.paths {
+        let mut ours = self.names.iter().filter(|(_, state)| *state == State::StandIn).peekable();
+        if ours.peek().is_some() && self.locks.iter().all(alone) {
+            for (wanted, _) in ours {
                 if is_stand_in(wanted) {
                     let _ = fs::remove_file(&wanted.path);
                 }
@@ -147,6 +176,10 @@ mod tests {
         ]
     }
 
+    fn ours(held: &StandIns) -> usize {
+        held.names.iter().filter(|(_, state)| *state == State::StandIn).count()
+    }
+
     #[test]
     fn stand_ins_last_as_long_as_their_last_user() {
         let folder = tempfile::tempdir().unwrap();
@@ -155,7 +188,7 @@ mod tests {
         let roots = [root.clone()];
         let first = hold(&roots, wanted(&root)).unwrap();
         let second = hold(&roots, wanted(&root)).unwrap();
-        assert_eq!((first.paths.len(), second.paths.len()), (2, 2));
+        assert_eq!((ours(&first), ours(&second)), (2, 2));
         drop(first);
         assert!(is_there(&root.join(".vscode")) && is_there(&root.join(".git/commondir")));
         drop(second);
@@ -170,7 +203,7 @@ mod tests {
         fs::create_dir(root.join(".git")).unwrap();
         fs::write(root.join(".git/commondir"), "..").unwrap();
         let left = hold(&[], wanted(&root)).unwrap();
-        assert_eq!(left.paths.len(), 1);
+        assert_eq!(ours(&left), 1);
         std::mem::forget(left);
         drop(hold(std::slice::from_ref(&root), wanted(&root)).unwrap());
         assert!(!is_there(&root.join(".vscode")));

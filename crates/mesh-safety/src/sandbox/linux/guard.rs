@@ -6,7 +6,7 @@ use super::super::{
     places::{HOME_SECRETS, HOME_STARTUP, PROTECTED},
     policy::Policy,
     scan::{Found, is_there},
-    stand_ins::{StandIns, Wanted},
+    stand_ins::{StandIns, State, Wanted},
 };
 
 /// How a path is covered.
@@ -63,17 +63,20 @@ impl Guard {
     /// How each of them is covered, now that stand-ins are held.
     pub(super) fn of(policy: &Policy, found: &Found, held: &StandIns) -> Guard {
         let mut covers = Vec::new();
-        for wanted in Guard::names(policy, found) {
-            if !is_there(&wanted.path) {
-                continue;
-            }
-            let is_ours = wanted.text.is_none() && held.paths.contains(&wanted);
-            covers.push((wanted.path.clone(), if is_ours { Cover::Empty } else { Cover::ReadOnly }));
-            // Behind a link stands what counts; the link is one more name.
-            if let Ok(target) = wanted.path.canonicalize() {
-                if target != wanted.path && policy.may_write(&target) && !policy.writable.contains(&target) {
-                    covers.push((target, Cover::ReadOnly));
-                }
+        for (wanted, state) in &held.names {
+            let cover = match (state, wanted.text) {
+                (State::Absent, _) => continue,
+                (State::StandIn, None) => Cover::Empty,
+                (State::StandIn, Some(_)) | (State::There, _) => Cover::ReadOnly,
+            };
+            covers.push((wanted.path.clone(), cover));
+            if *state == State::There && is_linked(&wanted.path) {
+                // Behind a link stands what counts; the link is one more name.
+                let target = wanted.path.canonicalize();
+                let target = target.ok().filter(|target| policy.may_write(target));
+                covers.extend(
+                    target.filter(|to| !policy.writable.contains(to)).map(|to| (to, Cover::ReadOnly)),
+                );
             }
         }
         for repository in &found.repositories {
@@ -100,6 +103,12 @@ impl Guard {
         covers.reverse();
         Guard { covers }
     }
+}
+
+/// Whether a name, or the folder that it stands in, is a link. What is above was looked through without following any.
+fn is_linked(path: &Path) -> bool {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    is_link(path) || path.parent().is_some_and(is_link)
 }
 
 /// A protected name below a top. Of `.cargo/config` the folder stands for it when it is absent, so that it cannot be made.

@@ -103,9 +103,9 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
     sys::fresh_keyring();
     let found = scan::scan(&job.policy.writable);
     let wanted = Guard::names(&job.policy, &found);
-    let held = stand_ins::hold(&job.policy.writable, wanted.clone())
+    let held = stand_ins::hold(&job.policy.writable, wanted)
         .step(|| "holding the protected names of the writable folders".into())?;
-    let before = Before::of(&job.policy, job.level, &found, &wanted, &held);
+    let before = Before::of(&job.policy, job.level, &found, &held);
     let guard = Guard::of(&job.policy, &found, &held);
     let mut notes = Vec::new();
     if found.truncated {

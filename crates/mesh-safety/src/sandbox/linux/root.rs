@@ -3,13 +3,15 @@
 //! What is not bound does not exist, so no list of secrets has to be complete (spec/safety.md 7, model B).
 
 use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat},
+    fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat, openat2, symlinkat},
     io::Errno,
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
@@ -40,10 +42,8 @@ const BUILT_AT: &str = "/tmp";
 const EMPTY_FOLDER: &str = "run/empty";
 const EMPTY_FILE: &str = "run/none";
 
-/// Largest memory file systems, in bytes: they live in memory.
-const TMP_SIZE: &str = "size=2g,mode=1777";
-const SHM_SIZE: &str = "size=1g,mode=1777";
-const HOME_SIZE: &str = "size=512m,mode=0755";
+/// The root and what is private to a command, all in memory: one file system is made and ended faster than four.
+const SIZE: &std::ffi::CStr = c"size=3g,mode=0755";
 
 /// Files of the kernel that tell of others or can be told something, even by root without rights.
 const KERNEL_HIDDEN: [&str; 6] = ["kcore", "keys", "key-users", "timer_list", "sysrq-trigger", "kallsyms"];
@@ -62,7 +62,7 @@ pub(super) fn enter(policy: &Policy, guard: &Guard) -> Result<(), SandboxError> 
         .step(|| "making mounts private".into())?;
     let parts = take(policy)?;
     let links = system_links();
-    mount("tmpfs", BUILT_AT, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"size=16m,mode=0755"))
+    mount("tmpfs", BUILT_AT, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(SIZE))
         .step(|| "mounting a new root".into())?;
     chdir(BUILT_AT).step(|| "entering the new root".into())?;
     let root = openat(CWD, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -168,8 +168,13 @@ fn home_seen(policy: &Policy) -> Vec<PathBuf> {
     if policy.may_write(home) {
         return Vec::new();
     }
-    let mut seen: Vec<PathBuf> = TOOLCHAINS.iter().map(|place| home.join(place)).collect();
-    seen.extend(SETTINGS.iter().map(|place| home.join(place)).filter(|path| is_harmless(path)));
+    // One look at the home spares many at what is not in it.
+    let Ok(entries) = fs::read_dir(home) else { return Vec::new() };
+    let names: HashSet<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+    let is_there = |place: &&&str| names.contains(OsStr::new(place.split('/').next().unwrap_or_default()));
+    let mut seen: Vec<PathBuf> = TOOLCHAINS.iter().filter(is_there).map(|place| home.join(place)).collect();
+    let settings = SETTINGS.iter().filter(is_there).map(|place| home.join(place));
+    seen.extend(settings.filter(|path| is_harmless(path)));
     seen
 }
 
@@ -234,12 +239,12 @@ impl NewRoot<'_> {
                 .step(|| format!("linking /dev/{name}"))?;
         }
         if policy.session.is_none() {
-            self.memory(Path::new("tmp"), TMP_SIZE)?;
+            self.private(Path::new("tmp"), 0o1777)?;
             if let Some(home) = policy.home.as_deref().filter(|home| !policy.may_write(home)) {
-                self.memory(home, HOME_SIZE)?;
+                self.private(home, 0o755)?;
             }
         }
-        self.memory(Path::new("dev/shm"), SHM_SIZE)?;
+        self.private(Path::new("dev/shm"), 0o1777)?;
         self.folder(Path::new("dev/pts")).step(|| "making /dev/pts".into())?;
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         mount("devpts", "dev/pts", "devpts", flags, Some(c"newinstance,ptmxmode=0666,mode=0620"))
@@ -318,14 +323,16 @@ impl NewRoot<'_> {
         sys::set_mount(place.as_fd(), READ_ONLY | NO_SUID | NO_DEVICES, true).step(step)
     }
 
-    /// A file system in memory.
-    fn memory(&self, path: &Path, options: &str) -> Result<(), SandboxError> {
-        let step = || format!("mounting a private {}", path.display());
+    /// A folder in memory that stays writable when the root is closed.
+    fn private(&self, path: &Path, mode: u32) -> Result<(), SandboxError> {
+        let step = || format!("making a private {}", path.display());
         let inside = relative(path);
         self.folder(inside).step(step)?;
-        let options = std::ffi::CString::new(options).unwrap_or_default();
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("tmpfs", inside, "tmpfs", flags, Some(options.as_c_str())).step(step)
+        let place = open_plain(self.root, inside).step(step)?;
+        // The mask of the caller may have taken bits away.
+        chmodat(self.root, inside, Mode::from_raw_mode(mode), AtFlags::empty()).step(step)?;
+        let tree = copy(place.as_fd(), "", NO_SUID | NO_DEVICES).step(step)?;
+        attach(&tree, place.as_fd()).step(step)
     }
 
     /// Makes a folder and those above it.
