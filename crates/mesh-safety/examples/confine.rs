@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             argv,
             env: None,
             own_session: false,
+            door: None,
             report: None,
         })
     });

@@ -60,7 +60,8 @@ const CONFINED: &[&str] = &[
     "RBENV_VERSION", "DOTNET_ROOT", "ANDROID_HOME", "MAKEFLAGS", "CC", "CXX", "AR", "LD", "CFLAGS", "CXXFLAGS", "CPPFLAGS",
     "LDFLAGS", "PKG_CONFIG_PATH", "LD_LIBRARY_PATH", "CMAKE_PREFIX_PATH", "OMP_NUM_THREADS",
     "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
-    "GIT_COMMITTER_DATE",
+    "GIT_COMMITTER_DATE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "PIP_CERT", "GIT_SSL_CAINFO",
 ];
 
 /// Returns the variables that a confined command gets: the listed names, less those whose value looks like a credential.

@@ -59,6 +59,9 @@ pub struct Sandbox {
     /// A folder or file outside that may be read; may be given again
     #[arg(long, value_name = "PATH")]
     pub read: Vec<std::path::PathBuf>,
+    /// A host that may be reached, with its port if not the web's; `*.HOST` for those below it; `registries` for package registries
+    #[arg(long, value_name = "HOST")]
+    pub allow_net: Vec<String>,
     /// A variable that is passed on; may be given again
     #[arg(long, value_name = "NAME")]
     pub env: Vec<String>,

@@ -14,6 +14,8 @@ mod check;
 mod error;
 #[cfg(target_os = "linux")]
 mod git_config;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod level;
 #[cfg(target_os = "linux")]
 mod linux;

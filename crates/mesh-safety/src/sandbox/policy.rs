@@ -34,19 +34,16 @@ pub struct Policy {
     pub git_setup: bool,
 }
 
-/// What of the network a command has.
+/// What of the network a command has. Always a loopback of its own, and nothing that listens outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
-    /// Only a loopback of its own.
+    /// Nothing else.
     #[default]
     None,
-    /// A loopback of its own, with a proxy on it that leads to a socket of ours.
-    Proxy {
-        /// The socket on which we answer.
-        #[serde(with = "text")]
-        socket: PathBuf,
-    },
+    /// A proxy on it that dials these hosts: `example.org`, `*.example.org`, `host:port`, or the preset `registries`. With
+    /// an empty list it dials nothing, and tells what was asked for.
+    Hosts(Vec<String>),
 }
 
 /// How much a command may use.
@@ -83,6 +80,9 @@ pub struct Job {
     pub env: Option<Vec<(OsString, OsString)>>,
     /// It leads a session of its own, without a terminal; asked to end, it is made to end half a second later.
     pub own_session: bool,
+    /// A socket that will lead to its loopback: how a server is reached from outside.
+    #[serde(with = "text")]
+    pub door: Option<PathBuf>,
     /// Where the [`Report`] goes, as JSON.
     #[serde(with = "text")]
     pub report: Option<PathBuf>,
@@ -304,6 +304,7 @@ mod tests {
             argv: vec!["sh".into(), odd],
             env: Some(vec![("A".into(), "b%".into())]),
             own_session: true,
+            door: None,
             report: None,
         };
         let json = serde_json::to_string(&job).unwrap();

@@ -110,6 +110,7 @@ fn holds(helper: &Path, level: Level) -> Result<(), String> {
             ("OUTSIDE".into(), outside.clone().into_os_string()),
         ]),
         own_session: true,
+        door: None,
         report: None,
     };
     let run = |job: &Job| -> Result<std::process::Output, SandboxError> {

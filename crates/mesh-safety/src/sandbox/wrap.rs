@@ -29,12 +29,15 @@ pub struct Sandbox {
 pub struct Widening {
     /// It sets up repositories.
     pub git_setup: bool,
+    /// It is a server: its ports are reached through a [door](Wrapped::door).
+    pub door: bool,
 }
 
 /// A command that will confine itself, to be asked afterwards how it went.
 #[derive(Debug)]
 pub struct Wrapped {
     report: PathBuf,
+    door: Option<PathBuf>,
 }
 
 impl Sandbox {
@@ -96,6 +99,7 @@ impl Sandbox {
     ) -> Result<(Command, Wrapped), SandboxError> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let report = self.session.path().join(format!("report-{number}"));
+        let door = widening.door.then(|| self.session.path().join(format!("door-{number}")));
         let job = Job {
             policy: Policy { git_setup: widening.git_setup, ..self.policy.clone() },
             level: self.level,
@@ -103,6 +107,7 @@ impl Sandbox {
             argv,
             env: None,
             own_session: true,
+            door: door.clone(),
             report: Some(report.clone()),
         };
         let mut command = Command::new(&self.helper);
@@ -111,7 +116,7 @@ impl Sandbox {
             command.env(name, value);
         }
         command.stdin(Stdio::from(on_a_descriptor(&job)?));
-        Ok((command, Wrapped { report }))
+        Ok((command, Wrapped { report, door }))
     }
 }
 
@@ -137,6 +142,12 @@ fn scratch() -> std::io::Result<File> {
 }
 
 impl Wrapped {
+    /// The socket that leads to the ports of its loopback. Who connects writes the port in two bytes, high one first, and reads
+    /// one: 0 when somebody listens there, and from then on it is that connection.
+    pub fn door(&self) -> Option<&Path> {
+        self.door.as_deref()
+    }
+
     /// What the helper tells, once it has ended; `None` when it was killed before it could.
     ///
     /// # Errors

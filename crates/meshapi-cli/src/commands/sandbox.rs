@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use mesh_safety::sandbox::{Policy, SandboxError};
+use mesh_safety::sandbox::{Network, Policy, SandboxError};
 
 use crate::cli::Sandbox;
 
@@ -39,6 +39,9 @@ fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
     let home = std::env::home_dir();
     let writable = if wanted.write.is_empty() { std::slice::from_ref(&cwd) } else { &wanted.write };
     let mut policy = Policy::new(writable, home.as_deref())?;
+    if !wanted.allow_net.is_empty() {
+        policy.network = Network::Hosts(wanted.allow_net.clone());
+    }
     for path in &wanted.read {
         let real =
             path.canonicalize().map_err(|source| SandboxError::Folder { path: path.clone(), source })?;
@@ -60,6 +63,7 @@ fn confine(wanted: &Sandbox, policy: Policy, cwd: PathBuf) -> Result<(serde_json
         argv: wanted.command.clone(),
         env: Some(env::for_confined(std::env::vars_os(), &wanted.env).collect()),
         own_session: false,
+        door: None,
         report: None,
     };
     let report = sandbox::run(&job)?;

@@ -3,7 +3,11 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    net::{Ipv4Addr, TcpListener},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixListener, process::ExitStatusExt},
+    },
     process::{Child, Command, ExitStatus},
 };
 
@@ -24,16 +28,32 @@ use super::{
     guard::Guard,
     landlock::Rules,
     outside::Told,
-    root,
-    sys::{self, Signals},
+    porter, proxy, root,
+    sys::{self, Fork, Signals},
 };
 
 /// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP` and `SECBIT_NO_CAP_AMBIENT_RAISE`, each with its lock: linux/securebits.h.
 const SECURE_BITS: libc::c_ulong = 0b1100_1111;
 
+/// What init is given.
+pub(super) struct Inside<'a> {
+    pub(super) job: &'a Job,
+    pub(super) guard: &'a Guard,
+    pub(super) signals: &'a Signals,
+    /// Where those knock who want to reach a server.
+    pub(super) door: Option<UnixListener>,
+    /// Takes the proxy's socket out, when there is to be a proxy.
+    pub(super) proxy: Option<OwnedFd>,
+}
+
 /// Lives the life of init; what became of the command goes into the pipe.
-pub(super) fn live(job: &Job, guard: &Guard, signals: &Signals, pipe: OwnedFd) -> ! {
-    let told = match walls(job, guard, &pipe).and_then(|()| command(job, signals)) {
+pub(super) fn live(inside: Inside<'_>, pipe: OwnedFd) -> ! {
+    let Inside { job, signals, .. } = inside;
+    let done = walls(&inside, &pipe).and_then(|proxy| {
+        open_door(inside.door.as_ref())?;
+        command(job, signals, proxy)
+    });
+    let told = match done {
         Ok((end, left_running)) => Told::Ended { end, left_running },
         Err(SandboxError::Step { step, source }) => Told::Failed { step, why: source.to_string() },
         Err(error) => Told::Failed { step: error.line(), why: "nothing less is taken".into() },
@@ -44,7 +64,11 @@ pub(super) fn live(job: &Job, guard: &Guard, signals: &Signals, pipe: OwnedFd) -
 }
 
 /// Everything that stands between the command and the machine, in this order.
-fn walls(job: &Job, guard: &Guard, pipe: &OwnedFd) -> Result<(), SandboxError> {
+///
+/// Gives the port of the proxy, if there is one.
+fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxError> {
+    let Inside { job, guard, .. } = inside;
+    let mut port = None;
     set_parent_process_death_signal(Some(Signal::KILL)).step(|| "binding init to its parent".into())?;
     if nobody_listens(pipe) {
         sys::leave(1);
@@ -55,6 +79,9 @@ fn walls(job: &Job, guard: &Guard, pipe: &OwnedFd) -> Result<(), SandboxError> {
         // would take them from us.
         sys::prctl(libc::PR_SET_DUMPABLE, 0).step(|| "closing init's memory".into())?;
         sys::loopback_up().step(|| "bringing up the loopback".into())?;
+        if let Some(way_out) = &inside.proxy {
+            port = Some(offer_proxy(way_out).step(|| "offering the proxy".into())?);
+        }
         root::enter(&job.policy, guard)?;
     }
     chdir(job.cwd.as_path()).step(|| format!("entering {}", job.cwd.display()))?;
@@ -65,7 +92,24 @@ fn walls(job: &Job, guard: &Guard, pipe: &OwnedFd) -> Result<(), SandboxError> {
     drop(rules);
     sys::close_from_on_exec(3).step(|| "closing descriptors".into())?;
     let sockets = if job.level == Level::Full { Sockets::Own } else { Sockets::None };
-    sys::filter(&seccomp::program(sockets)).step(|| "loading the seccomp filter".into())
+    sys::filter(&seccomp::program(sockets)).step(|| "loading the seccomp filter".into())?;
+    Ok(port)
+}
+
+/// Opens the port of the proxy in here; outside it is listened to.
+fn offer_proxy(way_out: &OwnedFd) -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    proxy::send(&listener, way_out)?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Starts the process that carries connections to a server in here.
+fn open_door(door: Option<&UnixListener>) -> Result<(), SandboxError> {
+    let Some(door) = door else { return Ok(()) };
+    match sys::fork_into(0).step(|| "starting the porter".into())? {
+        Fork::Child => porter::carry(door),
+        Fork::Parent(_) => Ok(()),
+    }
 }
 
 /// Whether the process outside ended before it could bind us to its end.
@@ -128,7 +172,7 @@ fn without_rights(error: io::Error) -> io::Result<libc::c_long> {
 }
 
 /// Starts the command and waits for its end; what it leaves behind is reaped meanwhile.
-fn command(job: &Job, signals: &Signals) -> Result<(End, bool), SandboxError> {
+fn command(job: &Job, signals: &Signals, proxy: Option<u16>) -> Result<(End, bool), SandboxError> {
     let Some((program, arguments)) = job.argv.split_first() else {
         return Ok((End::NotFound, false));
     };
@@ -136,6 +180,13 @@ fn command(job: &Job, signals: &Signals) -> Result<(End, bool), SandboxError> {
     command.args(arguments);
     if let Some(env) = &job.env {
         command.env_clear().envs(env.iter().map(|(name, value)| (name, value)));
+    }
+    for name in PROXY_NAMES {
+        command.env_remove(name);
+    }
+    if let Some(port) = proxy {
+        command.envs(PROXY_NAMES.map(|name| (name, format!("http://127.0.0.1:{port}"))));
+        command.env("NO_PROXY", "localhost,127.0.0.1,::1").env("no_proxy", "localhost,127.0.0.1,::1");
     }
     // What the host calls its folder for scratch files may not be there.
     command.env("TMPDIR", "/tmp");
@@ -149,6 +200,10 @@ fn command(job: &Job, signals: &Signals) -> Result<(End, bool), SandboxError> {
     };
     Ok(reap_until(&child, signals))
 }
+
+/// The variables by which programs find a proxy.
+const PROXY_NAMES: [&str; 6] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// How the command ended, and whether anything that it started was still running.
 fn reap_until(child: &Child, signals: &Signals) -> (End, bool) {

@@ -5,11 +5,14 @@
 //! - `root`: the small root that the command sees
 //! - `landlock`: what of it may be done with files
 //! - `guard`: which paths of the writable folders are covered
+//! - `proxy`, `porter`: the one way out to the network, and the one way in to a server
 //! - `sys`: system calls without a safe wrapper
 mod guard;
 mod inside;
 mod landlock;
 mod outside;
+mod porter;
+mod proxy;
 mod root;
 mod sys;
 

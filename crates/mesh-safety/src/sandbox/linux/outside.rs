@@ -4,11 +4,14 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::OwnedFd,
+    os::unix::net::UnixListener,
     process::ExitCode,
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
 use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
     process::{Pid, Signal, WaitOptions, kill_process, waitpid},
 };
@@ -16,10 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        End, Job, Level, Report, SandboxError, check::Before, error::Step, report::HELPER, scan, stand_ins,
+        End, Job, Level, Network, Report, SandboxError, check::Before, error::Step, hosts::Hosts,
+        report::HELPER, scan, stand_ins,
     },
     guard::Guard,
-    inside,
+    inside::{self, Inside},
+    proxy::{self, Refused},
     sys::{self, Fork, Signals},
 };
 
@@ -114,28 +119,53 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
                 .into(),
         );
     }
-    let (end, left_running) = start(job, &guard)?;
+    let refused = Refused::default();
+    let (end, left_running) = start(job, &guard, &refused)?;
+    notes.append(&mut refused.lock().unwrap_or_else(PoisonError::into_inner));
     notes.extend(before.check(&job.policy));
     drop(held);
     Ok(Report { level: job.level, end, left_running, notes })
 }
 
-fn start(job: &Job, guard: &Guard) -> Result<(End, bool), SandboxError> {
+fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), SandboxError> {
     let mut held = PASSED_ON.to_vec();
     held.push(libc::SIGCHLD);
     let signals = Signals::hold(&held).step(|| "holding signals".into())?;
+    let hosts = match &job.policy.network {
+        Network::Hosts(list) if job.level == Level::Full => {
+            Some(Hosts::parse(list).map_err(|what| SandboxError::Unavailable { missing: what })?)
+        }
+        _ => None,
+    };
+    let door = job
+        .door
+        .as_ref()
+        .map(UnixListener::bind)
+        .transpose()
+        .step(|| "making a door to the server".into())?;
+    let (way_in, way_out) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .step(|| "making a pair of sockets".into())?;
     let (from_init, to_us) = pipe_with(PipeFlags::CLOEXEC).step(|| "making a pipe".into())?;
     let namespaces = if job.level == Level::Full { sys::NAMESPACES } else { 0 };
     inside::remember_ids();
     let fork = sys::fork_into(namespaces).step(|| "making namespaces".into())?;
     let init = match fork {
         Fork::Child => {
-            drop(from_init);
-            inside::live(job, guard, &signals, to_us)
+            drop((from_init, way_in));
+            inside::live(
+                Inside { job, guard, signals: &signals, door, proxy: hosts.is_some().then_some(way_out) },
+                to_us,
+            )
         }
         Fork::Parent(pid) => pid,
     };
-    drop(to_us);
+    drop((to_us, way_out, door));
+    if let Some(hosts) = hosts {
+        // Without the socket the set-up has failed, which init tells.
+        if let Ok(listener) = proxy::receive(&way_in) {
+            proxy::serve(listener, hosts, refused.clone());
+        }
+    }
     let ended = wait(init, &signals, job.own_session);
     signals.release();
     tell(from_init, ended)

@@ -1,0 +1,162 @@
+//! The one way to the network: a proxy in the process outside, on a socket that was made inside.
+//!
+//! A host is judged by the user's list, looked up once, and the address that was judged is the one that is dialled.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+
+use super::super::hosts::{Asked, Hosts, Reach, asked};
+
+/// Longest head of a request.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// How long a client may take for its head, and a host to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Hosts that are told at most: a command may ask for thousands.
+const TOLD: usize = 16;
+
+/// What was refused, each once.
+pub(super) type Refused = Arc<Mutex<Vec<String>>>;
+
+/// Sends a listening socket through a pair of sockets.
+pub(super) fn send(listener: &TcpListener, to: &OwnedFd) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [listener.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(to, &[IoSlice::new(b"s")], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Takes it on the other side.
+pub(super) fn receive(from: &OwnedFd) -> io::Result<TcpListener> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut fds) = message {
+            if let Some(fd) = fds.next() {
+                return Ok(TcpListener::from(fd));
+            }
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Serves until the process ends.
+pub(super) fn serve(listener: TcpListener, hosts: Hosts, refused: Refused) {
+    let hosts = Arc::new(hosts);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (hosts, refused) = (hosts.clone(), refused.clone());
+            // A machine without room for another thread refuses the connection by dropping it.
+            let _ = thread::Builder::new().spawn(move || answer(client, &hosts, &refused));
+        }
+    });
+}
+
+fn answer(mut client: TcpStream, hosts: &Hosts, refused: &Refused) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let (head, rest) = read_head(&mut client)?;
+    let dialled = asked(&head).map_err(str::to_owned).and_then(|asked| {
+        let server = dial(&asked, hosts).inspect_err(|why| remember(refused, &asked, why))?;
+        Ok((asked, server))
+    });
+    let (asked, mut server) = match dialled {
+        Ok(both) => both,
+        Err(why) => {
+            let text = format!("meshapi sandbox: {why}\n");
+            return write!(
+                client,
+                "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                text.len()
+            );
+        }
+    };
+    if asked.head.is_empty() {
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    } else {
+        server.write_all(&asked.head)?;
+    }
+    server.write_all(&rest)?;
+    client.set_read_timeout(None)?;
+    relay(client, server)
+}
+
+fn remember(refused: &Refused, asked: &Asked, why: &str) {
+    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    let line = format!("the network was refused: {}:{} ({why})", asked.host, asked.port);
+    if refused.len() < TOLD && !refused.contains(&line) {
+        refused.push(line);
+    }
+}
+
+/// The head up to its empty line, and what came after it.
+fn read_head(client: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+            let rest = head.split_off(end + 4);
+            return Ok((head, rest));
+        }
+        let count = client.read(&mut buffer)?;
+        if count == 0 || head.len() > LONGEST_HEAD {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        head.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// Judges, looks up once, and dials what was judged.
+fn dial(asked: &Asked, hosts: &Hosts) -> Result<TcpStream, String> {
+    let reach = hosts.reach(&asked.host, asked.port);
+    if reach == Reach::Nothing {
+        return Err("it is not on the list of allowed hosts".into());
+    }
+    let name = asked.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> =
+        (name, asked.port).to_socket_addrs().map_err(|error| format!("no address: {error}"))?.collect();
+    if reach == Reach::Public {
+        let is_public = |address: IpAddr| crate::judge_address(address).is_allow();
+        if let Some(address) = addresses.iter().find(|address| !is_public(address.ip())) {
+            return Err(format!("its address {} is not one of the public internet", address.ip()));
+        }
+    }
+    let mut last = "it has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(server) => return Ok(server),
+            Err(error) => last = format!("it does not answer: {error}"),
+        }
+    }
+    Err(last)
+}
+
+/// Carries bytes both ways until both have ended.
+fn relay(client: TcpStream, server: TcpStream) -> io::Result<()> {
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let up = thread::Builder::new().spawn(move || {
+        let _ = io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Write);
+    })?;
+    let (mut from_server, mut to_client) = (server, client);
+    let _ = io::copy(&mut from_server, &mut to_client);
+    let _ = to_client.shutdown(Shutdown::Write);
+    let _ = up.join();
+    Ok(())
+}
