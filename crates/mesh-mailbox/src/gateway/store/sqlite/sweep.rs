@@ -66,17 +66,7 @@ impl Batch<'_> {
 
     /// Settled mail beyond its age, unread mail beyond its own: a window of messages at a time, round and round.
     fn drop_old(&mut self, retention: &Retention) -> rusqlite::Result<usize> {
-        let begin = self.tally.swept_to;
-        let end: Option<i64> = self
-            .db
-            .prepare_cached(
-                "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2)",
-            )?
-            .query_row(params![begin, WINDOW], |row| row.get(0))?;
-        let Some(end) = end else {
-            self.tally.swept_to = 0;
-            return Ok(0);
-        };
+        let Some((begin, end)) = self.window()? else { return Ok(0) };
         let (settled, unread) = (self.now.minus(retention.settled), self.now.minus(retention.unread));
         let ids: Vec<i64> = self
             .db
@@ -93,6 +83,19 @@ impl Batch<'_> {
             self.tally.swept_to = end;
         }
         Ok(dropped)
+    }
+
+    /// The ids that are looked at next; from the beginning again after the last.
+    fn window(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
+        let sql = "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2)";
+        let mut find = self.db.prepare_cached(sql)?;
+        for begin in [self.tally.swept_to, 0] {
+            let end: Option<i64> = find.query_row(params![begin, WINDOW], |row| row.get(0))?;
+            if let Some(end) = end {
+                return Ok(Some((begin, end)));
+            }
+        }
+        Ok(None)
     }
 
     /// Settled mail of inboxes that hold too much; what is unread stays.
