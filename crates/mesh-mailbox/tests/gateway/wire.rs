@@ -65,7 +65,8 @@ impl Known {
                     || place.ends_with(".id") =>
             {
                 let mapped = self.0.entry(want.to_string()).or_insert_with(|| got.to_string());
-                if *mapped == got.to_string() { Ok(()) } else { differs() }
+                let got = got.to_string();
+                if *got == **mapped { Ok(()) } else { differs() }
             }
             (want, Some(got)) if want == got => Ok(()),
             _ => differs(),
