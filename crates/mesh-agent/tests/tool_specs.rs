@@ -30,10 +30,10 @@ fn descriptions_are_stable() {
         std::str::from_utf8(&json).unwrap().replace("},{\"type\":\"function\"", "},\n{\"type\":\"function\"");
     insta::assert_snapshot!(lines, @r#"
     [{"type":"function","function":{"name":"read_file","description":"Read a text file. For a part: offset = first line (from 1), limit = lines.","parameters":{"type":"object","properties":{"path":{"type":"string"},"offset":{"type":"integer"},"limit":{"type":"integer"}},"required":["path"]}}},
-    {"type":"function","function":{"name":"write_file","description":"Write a whole file, replacing any old content. Folders are created.","parameters":{"type":"object","properties":{"path":{"type":"string"},"content":{"type":"string"}},"required":["path","content"]}}},
+    {"type":"function","function":{"name":"write_file","description":"Write a whole file. Folders are created.","parameters":{"type":"object","properties":{"path":{"type":"string"},"content":{"type":"string"}},"required":["path","content"]}}},
     {"type":"function","function":{"name":"edit_file","description":"Replace exact text; all edits or none. `old` must occur once unless `all`.","parameters":{"type":"object","properties":{"path":{"type":"string"},"edits":{"type":"array","items":{"type":"object","properties":{"old":{"type":"string"},"new":{"type":"string"},"all":{"type":"boolean"}},"required":["old","new"]}}},"required":["path","edits"]}}},
     {"type":"function","function":{"name":"grep","description":"Search file contents by regex. Skips ignored files.","parameters":{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"},"glob":{"type":"string"},"case_insensitive":{"type":"boolean"},"context":{"type":"integer"},"limit":{"type":"integer"}},"required":["pattern"]}}},
-    {"type":"function","function":{"name":"glob","description":"Find files by a pattern such as src/**/*.rs, newest first. Skips ignored files.","parameters":{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"}},"required":["pattern"]}}},
-    {"type":"function","function":{"name":"list_dir","description":"List a folder: names, kinds, sizes in bytes.","parameters":{"type":"object","properties":{"path":{"type":"string"}}}}}]
+    {"type":"function","function":{"name":"glob","description":"Find files by pattern (src/**/*.rs), newest first. Skips ignored files.","parameters":{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"}},"required":["pattern"]}}},
+    {"type":"function","function":{"name":"list_dir","description":"List a folder.","parameters":{"type":"object","properties":{"path":{"type":"string"}}}}}]
     "#);
 }
