@@ -56,7 +56,7 @@ fn every_line_is_answered_by_a_line_of_its_own() {
         "what is no request passes as it is"
     );
     let off = line("a", 9, Some(0.0));
-    assert_eq!(optimized(&lab, &["--dial", "0.5"], &[off.clone()]), [off]);
+    assert_eq!(optimized(&lab, &["--dial", "0.5"], std::slice::from_ref(&off)), [off.as_str()]);
     let on = optimized(&lab, &["--dial", "0"], &[line("a", 9, Some(0.1))]);
     let body: Value = serde_json::from_str(&on[0]).unwrap();
     assert!(body.get("mesh_optimize").is_none() && body.get("mesh_hints").is_none());
