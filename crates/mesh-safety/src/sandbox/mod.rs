@@ -1,6 +1,6 @@
 //! Commands that run confined: the kernel is the boundary, whatever a command's text says.
 //!
-//! A [`Policy`] is data and says what may be written and reached. [`Sandbox::command`] wraps a command so that our own
+//! A [`Policy`] is data and says what may be written and reached. [`Sandbox::wrap`] wraps a command so that our own
 //! binary, started again as a helper, confines it and then runs it; the program calls [`helper`] first thing in its
 //! `main`. What cannot be confined is not run: there is no quiet way around.
 //!

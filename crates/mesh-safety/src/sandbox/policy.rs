@@ -83,7 +83,7 @@ pub struct Job {
     /// A socket that will lead to its loopback: how a server is reached from outside.
     #[serde(with = "text")]
     pub door: Option<PathBuf>,
-    /// Where the [`Report`] goes, as JSON.
+    /// Where the [`Report`](super::Report) goes, as JSON.
     #[serde(with = "text")]
     pub report: Option<PathBuf>,
 }
