@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             env: None,
             own_session: false,
             door: None,
+            neighbours: Vec::new(),
             report: None,
         })
     });

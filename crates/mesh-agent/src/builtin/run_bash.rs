@@ -75,6 +75,7 @@ impl RunBash {
             env: &ctx.env,
             variables: &[],
             sandbox: ctx.sandbox.as_deref(),
+            serves: false,
         };
         let mut output = HeadTail::new(COMMAND_OUTPUT_CHARS);
         let finished = match process::run(shell, limit, ctx.line.stopped(), |bytes| output.push(bytes)).await

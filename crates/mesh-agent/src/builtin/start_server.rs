@@ -69,7 +69,14 @@ impl StartServer {
         };
         let command = port_in_command(command, promised.port).command;
         let wait = wait(args);
-        let wanted = Wanted { command: &command, cwd, port: promised.port, wait, env: &ctx.env };
+        let wanted = Wanted {
+            command: &command,
+            cwd,
+            port: promised.port,
+            wait,
+            env: &ctx.env,
+            sandbox: ctx.sandbox.as_deref(),
+        };
         let port = promised.port;
         ctx.line.say(&format!("waiting up to {} s for port {port}", wait.as_secs()));
         let server =

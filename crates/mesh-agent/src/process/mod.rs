@@ -40,6 +40,8 @@ pub(crate) struct ShellCommand<'a> {
     pub(crate) variables: &'a [(&'a str, String)],
     /// What confines it.
     pub(crate) sandbox: Option<&'a Sandbox>,
+    /// It is a server: what it leaves running goes on, and its ports are reached through a door.
+    pub(crate) serves: bool,
 }
 
 /// A running shell and all that it started. Dropping it ends the whole tree at once.
@@ -91,7 +93,7 @@ fn free(command: ShellCommand<'_>) -> tokio::process::Command {
 /// The command in the sandbox: its helper takes a session, and has its job on standard input.
 fn confine(sandbox: &Sandbox, command: ShellCommand<'_>) -> io::Result<(tokio::process::Command, Wrapped)> {
     let words = sys::words(command.text);
-    let widening = Widening::default();
+    let widening = Widening { door: command.serves, ..Widening::default() };
     let wrapped = sandbox.wrap(words, command.cwd, command.variables, widening);
     let (helper, wrapped) = wrapped.map_err(io::Error::other)?;
     Ok((helper.into(), wrapped))
@@ -110,6 +112,11 @@ impl Child {
     pub(crate) fn try_wait(&mut self) -> Option<i32> {
         // An error means that somebody else took the status: it is over, and nobody knows how.
         self.shell.try_wait().map_or(Some(0), |status| status.map(sys::exit_code))
+    }
+
+    /// The way to the ports of a confined server.
+    pub(crate) fn door(&self) -> Option<&Path> {
+        self.confined.as_ref().and_then(Wrapped::door)
     }
 
     /// What the sandbox says of the command, once it has ended; `None` without one, or when it was killed.

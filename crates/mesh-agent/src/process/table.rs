@@ -115,7 +115,7 @@ pub(crate) fn listening_ports(pids: &[i32]) -> Vec<u16> {
             false
         });
     }
-    let mut ports: Vec<u16> = listeners()
+    let mut ports: Vec<u16> = listeners_seen_by(pids)
         .into_iter()
         .filter(|listener| listener.on_loopback && sockets.contains(&listener.socket))
         .map(|listener| listener.port)
@@ -145,7 +145,24 @@ fn any_descriptor(pid: i32, mut found: impl FnMut(&str) -> bool) -> bool {
 }
 
 fn listeners() -> Vec<Listener> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
+    listeners_of("self")
+}
+
+/// Listeners in every network that one of the processes lives in: that of a confined one is its own.
+fn listeners_seen_by(pids: &[i32]) -> Vec<Listener> {
+    let mut seen = HashSet::new();
+    let mut all = listeners();
+    seen.insert(fs::read_link("/proc/self/ns/net").ok());
+    for pid in pids {
+        if seen.insert(fs::read_link(format!("/proc/{pid}/ns/net")).ok()) {
+            all.extend(listeners_of(&pid.to_string()));
+        }
+    }
+    all
+}
+
+fn listeners_of(process: &str) -> Vec<Listener> {
+    [format!("/proc/{process}/net/tcp"), format!("/proc/{process}/net/tcp6")]
         .iter()
         .filter_map(|path| fs::read_to_string(Path::new(path)).ok())
         .flat_map(|text| text.lines().filter_map(parse_listener).collect::<Vec<_>>())

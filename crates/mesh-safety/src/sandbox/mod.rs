@@ -35,7 +35,7 @@ pub use error::SandboxError;
 pub use level::Level;
 #[cfg(target_os = "linux")]
 pub use linux::{helper, run};
-pub use policy::{Job, Limits, Network, Policy};
+pub use policy::{Job, Limits, Neighbour, Network, Policy};
 pub use probe::{Strength, probe};
 pub use report::{End, Report};
 pub use wrap::{Sandbox, Widening, Wrapped};

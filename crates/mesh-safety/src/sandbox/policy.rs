@@ -62,6 +62,16 @@ impl Default for Limits {
     }
 }
 
+/// A server of the session, and the door that leads to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// The port on its loopback.
+    pub port: u16,
+    /// The socket of its porter.
+    #[serde(with = "text")]
+    pub door: PathBuf,
+}
+
 /// One command for the helper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -83,6 +93,9 @@ pub struct Job {
     /// A socket that will lead to its loopback: how a server is reached from outside.
     #[serde(with = "text")]
     pub door: Option<PathBuf>,
+    /// Servers of the same session: their ports are found on its loopback too.
+    #[serde(default)]
+    pub neighbours: Vec<Neighbour>,
     /// Where the [`Report`](super::Report) goes, as JSON.
     #[serde(with = "text")]
     pub report: Option<PathBuf>,
@@ -305,6 +318,7 @@ mod tests {
             env: Some(vec![("A".into(), "b%".into())]),
             own_session: true,
             door: None,
+            neighbours: vec![Neighbour { port: 80, door: "/d".into() }],
             report: None,
         };
         let json = serde_json::to_string(&job).unwrap();

@@ -111,6 +111,7 @@ fn holds(helper: &Path, level: Level) -> Result<(), String> {
         ]),
         own_session: true,
         door: None,
+        neighbours: Vec::new(),
         report: None,
     };
     let run = |job: &Job| -> Result<std::process::Output, SandboxError> {

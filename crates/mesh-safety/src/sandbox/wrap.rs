@@ -6,12 +6,15 @@ use std::{
     io::{Seek, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tempfile::TempDir;
 
-use super::{Job, Level, Policy, Report, SandboxError, error::Step, report::HELPER};
+use super::{Job, Level, Neighbour, Policy, Report, SandboxError, error::Step, report::HELPER};
 
 /// Confines the commands of one session.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Sandbox {
     /// `/tmp` and the home of the session's commands, and their reports beside.
     session: TempDir,
     count: AtomicU64,
+    neighbours: Mutex<Vec<Neighbour>>,
 }
 
 /// What a call may have beyond the policy. Set by what the command is, never by what it says.
@@ -57,7 +61,14 @@ impl Sandbox {
             fs::create_dir(session.path().join(name)).step(|| format!("making the session's {name}"))?;
         }
         let policy = Policy { session: Some(session.path().to_owned()), ..policy };
-        Ok(Sandbox { helper: helper.into(), policy, level, session, count: AtomicU64::new(0) })
+        Ok(Sandbox {
+            helper: helper.into(),
+            policy,
+            level,
+            session,
+            count: AtomicU64::new(0),
+            neighbours: Mutex::default(),
+        })
     }
 
     /// A sandbox whose helper is the program that runs now.
@@ -84,6 +95,36 @@ impl Sandbox {
         self.session.path().join("tmp")
     }
 
+    /// Lets later commands of the session find this server's port on their own loopback.
+    pub fn share(&self, server: Neighbour) {
+        self.shared().push(server);
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Vec<Neighbour>> {
+        self.neighbours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The servers that are still there: their doors go with them.
+    fn neighbours(&self) -> Vec<Neighbour> {
+        /// What one message of sockets holds, less the proxy's.
+        const MOST: usize = 31;
+        let mut shared = self.shared();
+        shared.retain(|server| server.door.exists());
+        let mut seen = Vec::new();
+        shared
+            .iter()
+            .rev()
+            .filter(|server| {
+                !seen.contains(&server.port) && {
+                    seen.push(server.port);
+                    true
+                }
+            })
+            .take(MOST)
+            .cloned()
+            .collect()
+    }
+
     /// Wraps a command into the helper with its job on standard input; the outputs are the caller's to set. It runs in `cwd` as the leader of a session of its own, with an empty standard input.
     ///
     /// `env` is what it is given; what an allowlist does not know is taken out, and `set` is put in.
@@ -108,6 +149,7 @@ impl Sandbox {
             env: None,
             own_session: true,
             door: door.clone(),
+            neighbours: if widening.door { Vec::new() } else { self.neighbours() },
             report: Some(report.clone()),
         };
         let mut command = Command::new(&self.helper);

@@ -39,6 +39,10 @@ fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
     let home = std::env::home_dir();
     let writable = if wanted.write.is_empty() { std::slice::from_ref(&cwd) } else { &wanted.write };
     let mut policy = Policy::new(writable, home.as_deref())?;
+    // The current folder is seen, but for one in which all of the home would be.
+    if !policy.may_write(&cwd) && !policy.home.as_ref().is_some_and(|home| home.starts_with(&cwd)) {
+        policy.readable.push(cwd.clone());
+    }
     if !wanted.allow_net.is_empty() {
         policy.network = Network::Hosts(wanted.allow_net.clone());
     }
@@ -64,6 +68,7 @@ fn confine(wanted: &Sandbox, policy: Policy, cwd: PathBuf) -> Result<(serde_json
         env: Some(env::for_confined(std::env::vars_os(), &wanted.env).collect()),
         own_session: false,
         door: None,
+        neighbours: Vec::new(),
         report: None,
     };
     let report = sandbox::run(&job)?;

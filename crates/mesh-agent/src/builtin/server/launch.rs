@@ -11,6 +11,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use mesh_safety::sandbox::{Neighbour, Sandbox};
+
+#[cfg(unix)]
+use super::forward::Forward;
 use super::{
     output::Output,
     ports,
@@ -20,6 +24,11 @@ use crate::{
     process::{self, Child, ShellCommand},
     tool::ChildEnv,
 };
+
+/// There is no sandbox to lead out of.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(super) struct Forward;
 
 /// How often the port is tried. From the seed, 13.5.
 const TRY_EVERY: Duration = Duration::from_millis(200);
@@ -52,6 +61,7 @@ pub(in crate::builtin) struct Wanted<'a> {
     pub(in crate::builtin) port: u16,
     pub(in crate::builtin) wait: Duration,
     pub(in crate::builtin) env: &'a ChildEnv,
+    pub(in crate::builtin) sandbox: Option<&'a Sandbox>,
 }
 
 /// Why a server did not answer, with the last lines that it printed.
@@ -80,7 +90,8 @@ pub(in crate::builtin) async fn launch(
         cwd: &wanted.cwd,
         env: wanted.env,
         variables: &variables,
-        sandbox: None,
+        sandbox: wanted.sandbox,
+        serves: true,
     };
     let (child, reader) = process::spawn(shell).map_err(not_started)?;
     let output = Output::of(reader).map_err(not_started)?;
@@ -89,11 +100,30 @@ pub(in crate::builtin) async fn launch(
     let port = launch.first_answer(start).await?;
     let ready_after = start.elapsed();
     sleep(SETTLE).await;
-    let server = launch.describe(port, ready_after)?;
+    let mut server = launch.describe(port, ready_after)?;
     let Launch { mut child, output, .. } = launch;
     child.tree.settle();
-    servers.keep(Running { server: server.clone(), child, output });
+    if let (Some(sandbox), Some(door)) = (wanted.sandbox, child.door()) {
+        sandbox.share(Neighbour { port: server.port, door: door.to_owned() });
+    }
+    let forward = open_port(&child, &mut server, wanted.port).map_err(not_started)?;
+    servers.keep(Running { server: server.clone(), child, output, _forward: forward });
     Ok(server)
+}
+
+/// Opens a port of this machine for a server in the sandbox; another one when its own is taken here.
+#[cfg(unix)]
+fn open_port(child: &Child, server: &mut RunningServer, promised: u16) -> std::io::Result<Option<Forward>> {
+    let Some(door) = child.door() else { return Ok(None) };
+    let forward = Forward::open(door, server.port, promised)?;
+    server.port = forward.port;
+    server.url = format!("http://localhost:{}", forward.port);
+    Ok(Some(forward))
+}
+
+#[cfg(not(unix))]
+fn open_port(_: &Child, _: &mut RunningServer, _: u16) -> std::io::Result<Option<Forward>> {
+    Ok(None)
 }
 
 /// A server that does not answer yet. Dropping it kills it.
@@ -113,7 +143,7 @@ impl Launch<'_> {
         let mut next_look = start + LOOK_EVERY;
         loop {
             self.check_exit()?;
-            if answers(self.wanted.port).await {
+            if self.answers(self.wanted.port).await {
                 return Ok(self.wanted.port);
             }
             let now = Instant::now();
@@ -128,6 +158,21 @@ impl Launch<'_> {
                 return Err(LaunchError::TimedOut { tail: self.last_words() });
             }
             sleep(TRY_EVERY.min(deadline - now)).await;
+        }
+    }
+
+    /// Whether somebody accepts connections on the port, where the server lives.
+    async fn answers(&self, port: u16) -> bool {
+        match self.child.door() {
+            None => answers(port).await,
+            #[cfg(unix)]
+            Some(door) => {
+                let door = door.to_owned();
+                let knock = tokio::task::spawn_blocking(move || super::forward::knock(&door, port));
+                matches!(knock.await, Ok(Ok(Some(_))))
+            }
+            #[cfg(not(unix))]
+            Some(_) => false,
         }
     }
 
@@ -155,7 +200,7 @@ impl Launch<'_> {
         let printed = self.output.last(usize::MAX);
         let port = ports::adopted(&self.seen, &printed)?;
         let certain = before.contains(&port) || printed.iter().any(|line| ports::says_port(line, port));
-        (certain && answers(port).await).then_some(port)
+        (certain && self.answers(port).await).then_some(port)
     }
 
     /// The server as the registry keeps it.

@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+#[cfg(unix)]
+use super::forward::Forward;
+#[cfg(not(unix))]
+use super::launch::Forward;
 use super::{
     output::Output,
     ports::AUTO_PORTS,
@@ -59,6 +63,8 @@ pub(super) struct Running {
     pub(super) server: RunningServer,
     pub(super) child: Child,
     pub(super) output: Output,
+    /// The port of this machine that leads to it, when it is confined.
+    pub(super) _forward: Option<Forward>,
 }
 
 /// A server of an earlier run: a process that we did not start, known by its record.

@@ -42,16 +42,18 @@ pub(super) struct Inside<'a> {
     pub(super) signals: &'a Signals,
     /// Where those knock who want to reach a server.
     pub(super) door: Option<UnixListener>,
-    /// Takes the proxy's socket out, when there is to be a proxy.
-    pub(super) proxy: Option<OwnedFd>,
+    /// Takes sockets out that are served outside.
+    pub(super) way_out: OwnedFd,
+    /// There is to be a proxy.
+    pub(super) has_proxy: bool,
 }
 
 /// Lives the life of init; what became of the command goes into the pipe.
 pub(super) fn live(inside: Inside<'_>, pipe: OwnedFd) -> ! {
     let Inside { job, signals, .. } = inside;
     let done = walls(&inside, &pipe).and_then(|proxy| {
-        open_door(inside.door.as_ref())?;
-        command(job, signals, proxy)
+        let porter = open_door(inside.door.as_ref())?;
+        command(job, signals, proxy, porter)
     });
     let told = match done {
         Ok((end, left_running)) => Told::Ended { end, left_running },
@@ -79,8 +81,8 @@ fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxErro
         // would take them from us.
         sys::prctl(libc::PR_SET_DUMPABLE, 0).step(|| "closing init's memory".into())?;
         sys::loopback_up().step(|| "bringing up the loopback".into())?;
-        if let Some(way_out) = &inside.proxy {
-            port = Some(offer_proxy(way_out).step(|| "offering the proxy".into())?);
+        if inside.has_proxy || !job.neighbours.is_empty() {
+            port = offer_ports(inside).step(|| "offering ports".into())?;
         }
         root::enter(&job.policy, guard)?;
     }
@@ -96,19 +98,26 @@ fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxErro
     Ok(port)
 }
 
-/// Opens the port of the proxy in here; outside it is listened to.
-fn offer_proxy(way_out: &OwnedFd) -> io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    proxy::send(&listener, way_out)?;
-    Ok(listener.local_addr()?.port())
+/// Opens the port of the proxy, and those of the session's servers, in here; outside they are served. Gives the proxy's.
+fn offer_ports(inside: &Inside<'_>) -> io::Result<Option<u16>> {
+    let mut listeners = Vec::new();
+    if inside.has_proxy {
+        listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+    }
+    for neighbour in &inside.job.neighbours {
+        listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, neighbour.port))?);
+    }
+    proxy::send(&listeners, &inside.way_out)?;
+    let first = listeners.first().filter(|_| inside.has_proxy);
+    first.map(|listener| Ok(listener.local_addr()?.port())).transpose()
 }
 
 /// Starts the process that carries connections to a server in here.
-fn open_door(door: Option<&UnixListener>) -> Result<(), SandboxError> {
-    let Some(door) = door else { return Ok(()) };
+fn open_door(door: Option<&UnixListener>) -> Result<Option<i32>, SandboxError> {
+    let Some(door) = door else { return Ok(None) };
     match sys::fork_into(0).step(|| "starting the porter".into())? {
         Fork::Child => porter::carry(door),
-        Fork::Parent(_) => Ok(()),
+        Fork::Parent(pid) => Ok(Some(pid)),
     }
 }
 
@@ -172,7 +181,12 @@ fn without_rights(error: io::Error) -> io::Result<libc::c_long> {
 }
 
 /// Starts the command and waits for its end; what it leaves behind is reaped meanwhile.
-fn command(job: &Job, signals: &Signals, proxy: Option<u16>) -> Result<(End, bool), SandboxError> {
+fn command(
+    job: &Job,
+    signals: &Signals,
+    proxy: Option<u16>,
+    porter: Option<i32>,
+) -> Result<(End, bool), SandboxError> {
     let Some((program, arguments)) = job.argv.split_first() else {
         return Ok((End::NotFound, false));
     };
@@ -198,7 +212,7 @@ fn command(job: &Job, signals: &Signals, proxy: Option<u16>) -> Result<(End, boo
         }
         Err(error) => return Err(error).step(|| "starting the command".into()),
     };
-    Ok(reap_until(&child, signals))
+    Ok(reap_until(&child, signals, porter))
 }
 
 /// The variables by which programs find a proxy.
@@ -206,22 +220,45 @@ const PROXY_NAMES: [&str; 6] =
     ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// How the command ended, and whether anything that it started was still running.
-fn reap_until(child: &Child, signals: &Signals) -> (End, bool) {
+///
+/// With a porter it is a server: what it leaves running goes on as long as it runs.
+fn reap_until(child: &Child, signals: &Signals, porter: Option<i32>) -> (End, bool) {
     let child = child.id() as i32;
+    let mut end = None;
     loop {
         while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
             if pid.as_raw_nonzero().get() == child {
+                if porter.is_some() {
+                    end = Some(ended(ExitStatus::from_raw(status.as_raw())));
+                    continue;
+                }
                 let left_running = matches!(waitpid(None, WaitOptions::NOHANG), Ok(None));
                 return (ended(ExitStatus::from_raw(status.as_raw())), left_running);
             }
         }
+        if let (Some(end), Some(porter)) = (end, porter) {
+            if !lives_beside(porter) {
+                return (end, false);
+            }
+        }
         let Some(came) = signals.wait(None) else { continue };
         if came.signal != libc::SIGCHLD && came.from_process {
+            if end.is_some() && came.signal == libc::SIGTERM {
+                // The shell that would pass it on has ended.
+                return (End::Signaled(came.signal), true);
+            }
             if let (Some(pid), Some(signal)) = (Pid::from_raw(child), Signal::from_named_raw(came.signal)) {
                 let _ = kill_process(pid, signal);
             }
         }
     }
+}
+
+/// Whether any process but init and the porter lives in here.
+fn lives_beside(porter: i32) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.into_iter().any(|pid| pid != 1 && pid != porter)
 }
 
 fn ended(status: ExitStatus) -> End {

@@ -104,6 +104,8 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
     if job.own_session {
         // Who leads one already keeps it.
         let _ = rustix::process::setsid();
+        // Nothing goes on without whoever asked for it.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
     }
     sys::fresh_keyring();
     let found = scan::scan(&job.policy.writable);
@@ -153,21 +155,30 @@ fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), San
         Fork::Child => {
             drop((from_init, way_in));
             inside::live(
-                Inside { job, guard, signals: &signals, door, proxy: hosts.is_some().then_some(way_out) },
+                Inside { job, guard, signals: &signals, door, way_out, has_proxy: hosts.is_some() },
                 to_us,
             )
         }
         Fork::Parent(pid) => pid,
     };
     drop((to_us, way_out, door));
-    if let Some(hosts) = hosts {
-        // Without the socket the set-up has failed, which init tells.
-        if let Ok(listener) = proxy::receive(&way_in) {
-            proxy::serve(listener, hosts, refused.clone());
+    if hosts.is_some() || !job.neighbours.is_empty() {
+        // Without the sockets the set-up has failed, which init tells.
+        let mut listeners = proxy::receive(&way_in).unwrap_or_default().into_iter();
+        if let Some(hosts) = hosts {
+            if let Some(listener) = listeners.next() {
+                proxy::serve(listener, hosts, refused.clone());
+            }
+        }
+        for (listener, neighbour) in listeners.zip(&job.neighbours) {
+            proxy::lead(listener, neighbour.clone());
         }
     }
     let ended = wait(init, &signals, job.own_session);
     signals.release();
+    if let Some(door) = &job.door {
+        let _ = std::fs::remove_file(door);
+    }
     tell(from_init, ended)
 }
 

@@ -1,4 +1,4 @@
-//! The one way to the network: a proxy in the process outside, on a socket that was made inside.
+//! The ways out: a proxy to the network, and ports of the session's servers, on sockets that were made inside and are served outside.
 //!
 //! A host is judged by the user's list, looked up once, and the address that was judged is the one that is dialled.
 
@@ -6,7 +6,10 @@ use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -17,7 +20,10 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-use super::super::hosts::{Asked, Hosts, Reach, asked};
+use super::super::{
+    hosts::{Asked, Hosts, Reach, asked},
+    policy::Neighbour,
+};
 
 /// Longest head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -31,30 +37,62 @@ const TOLD: usize = 16;
 /// What was refused, each once.
 pub(super) type Refused = Arc<Mutex<Vec<String>>>;
 
-/// Sends a listening socket through a pair of sockets.
-pub(super) fn send(listener: &TcpListener, to: &OwnedFd) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Sockets that are sent at most: the proxy's, and one for each server of the session.
+pub(super) const MOST: usize = 32;
+
+/// Sends listening sockets through a pair of sockets.
+pub(super) fn send(listeners: &[TcpListener], to: &OwnedFd) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [listener.as_fd()];
-    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     sendmsg(to, &[IoSlice::new(b"s")], &mut control, SendFlags::empty())?;
     Ok(())
 }
 
-/// Takes it on the other side.
-pub(super) fn receive(from: &OwnedFd) -> io::Result<TcpListener> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Takes them on the other side, in their order.
+pub(super) fn receive(from: &OwnedFd) -> io::Result<Vec<TcpListener>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     recvmsg(from, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut listeners = Vec::new();
     for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut fds) = message {
-            if let Some(fd) = fds.next() {
-                return Ok(TcpListener::from(fd));
-            }
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            listeners.extend(fds.map(TcpListener::from));
         }
     }
-    Err(io::ErrorKind::UnexpectedEof.into())
+    Ok(listeners)
+}
+
+/// Leads a port in here to the same port of a server that lives behind a door.
+pub(super) fn lead(listener: TcpListener, neighbour: Neighbour) {
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let neighbour = neighbour.clone();
+            let _ = thread::Builder::new().spawn(move || -> io::Result<()> {
+                let mut server = UnixStream::connect(&neighbour.door)?;
+                server.write_all(&neighbour.port.to_be_bytes())?;
+                let mut answer = [1];
+                server.read_exact(&mut answer)?;
+                if answer != [0] {
+                    return Ok(());
+                }
+                let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+                let up = thread::Builder::new().spawn(move || {
+                    let _ = io::copy(&mut from_client, &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Write);
+                })?;
+                let (mut from_server, mut to_client) = (server, client);
+                let _ = io::copy(&mut from_server, &mut to_client);
+                let _ = to_client.shutdown(Shutdown::Write);
+                let _ = up.join();
+                Ok(())
+            });
+        }
+    });
 }
 
 /// Serves until the process ends.

@@ -1,0 +1,239 @@
+//! Journeys in the sandbox: what a session's commands and servers can and cannot do, and how it is turned off.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a journey that cannot go on has failed")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use mesh_client::scripted::{Reply, Script, ScriptedRequest};
+use mesh_tests::lab::{Lab, binary};
+use serde_json::{Value, json};
+
+fn says(text: &str) -> Reply {
+    Reply::stream().text(text).usage(10, 3).cost("0.001").done()
+}
+
+fn calls(name: &str, arguments: &Value) -> Reply {
+    Reply::stream().tool_call("call_1", name, &arguments.to_string(), 7).usage(10, 3).cost("0.001").done()
+}
+
+fn bash(command: &str) -> Reply {
+    calls("run_bash", &json!({"command": command}))
+}
+
+/// The tool results of a request, in order.
+fn results(request: &ScriptedRequest) -> Vec<String> {
+    let messages = request.json["messages"].as_array().unwrap();
+    messages
+        .iter()
+        .filter(|m| m["role"] == "tool")
+        .map(|m| m["content"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A server in a file of the project, for one answer after the other.
+const SERVER: &str = r#"use IO::Socket::INET;
+$s = IO::Socket::INET->new(Listen=>9, LocalAddr=>"127.0.0.1", LocalPort=>$ENV{PORT}, ReuseAddr=>1) or die;
+while ($c = $s->accept) { sysread $c, $_, 999; print $c "HTTP/1.0 200 OK\r\n\r\nserved here"; close $c }
+"#;
+
+/// Asks it.
+const CLIENT: &str = r#"use IO::Socket::INET;
+$c = IO::Socket::INET->new("127.0.0.1:$ARGV[0]") or die; print $c "x\n"; print <$c>;
+"#;
+
+#[test]
+fn a_command_writes_in_its_folder_and_sees_no_key() {
+    let lab = Lab::new(Script::in_order([bash("sh first.sh"), bash("sh second.sh"), says("done")]));
+    // In files: what is asked about a command's text is another matter.
+    let first = "echo hi >made; cat \"$HOME/.ssh/id_ed25519\"; echo x >\"$HOME/dropped\"; echo t >/tmp/kept";
+    std::fs::write(lab.work().join("first.sh"), format!("{first}; true")).unwrap();
+    std::fs::write(lab.work().join("second.sh"), "cat /tmp/kept; mkdir .vscode").unwrap();
+    std::fs::create_dir_all(lab.home().join(".ssh")).unwrap();
+    std::fs::write(lab.home().join(".ssh/id_ed25519"), "TOPSECRET").unwrap();
+    let run = lab.run(&["-p", "go", "--mode", "bypass"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let results = results(&lab.requests()[2]);
+    assert!(!results[0].contains("TOPSECRET") && results[0].ends_with("[exit 0]"), "{results:?}");
+    // One /tmp for all commands of the session, and none of ours.
+    assert!(results[1].starts_with("t\n") && results[1].ends_with("[exit 1]"), "{results:?}");
+    assert_eq!(std::fs::read_to_string(lab.work().join("made")).unwrap(), "hi\n");
+    assert!(!lab.home().join("dropped").exists() && !lab.work().join(".vscode").exists());
+}
+
+#[test]
+fn only_the_user_turns_it_off() {
+    let lab = Lab::new(Script::in_order([bash("sh read.sh"), says("done")]));
+    std::fs::write(lab.home().join("key"), "TOPSECRET").unwrap();
+    std::fs::write(lab.work().join("read.sh"), "cat \"$HOME/key\"").unwrap();
+    let run = lab.run(&["-p", "go", "--mode", "bypass", "--no-sandbox"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(results(&lab.requests()[1])[0].contains("TOPSECRET"));
+}
+
+#[test]
+fn what_a_command_left_for_git_to_run_is_put_aside_and_told() {
+    let plant = "git init -q sub && git -C sub config core.fsmonitor 'touch /tmp/x'";
+    let lab = Lab::new(Script::in_order([bash("sh plant.sh"), says("done")]));
+    std::fs::write(lab.work().join("plant.sh"), plant).unwrap();
+    let run = lab.run(&["-p", "go", "--mode", "bypass"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let told = &results(&lab.requests()[1])[0];
+    assert!(told.contains("[sandbox: ") && told.contains("core.fsmonitor"), "{told}");
+    let config = std::fs::read_to_string(lab.work().join("sub/.git/config")).unwrap();
+    assert!(config.contains("repositoryformatversion") && !config.contains("fsmonitor"), "{config}");
+}
+
+#[test]
+fn a_background_process_ends_with_its_command() {
+    let lab = Lab::new(Script::in_order([bash("sleep 600 >/dev/null 2>&1 & echo started"), says("done")]));
+    let start = Instant::now();
+    lab.run(&["-p", "go", "--mode", "bypass"]);
+    assert!(results(&lab.requests()[1])[0].contains("background processes were killed"));
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+/// What somebody on this machine gets from a port.
+fn get(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn a_server_is_reached_from_here_and_from_other_commands() {
+    let port = free_port();
+    let lab = Lab::new(Script::in_order([
+        calls("start_server", &json!({"command": "perl serve.pl", "port": port})),
+        bash(&format!("perl ask.pl {port}")),
+        // Long enough for us to ask meanwhile.
+        bash("while ! test -e asked; do sleep 0.05; done"),
+        says("done"),
+    ]));
+    let work = lab.work();
+    std::fs::write(work.join("serve.pl"), SERVER).unwrap();
+    std::fs::write(work.join("ask.pl"), CLIENT).unwrap();
+    let asking = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut got = None;
+        while got.is_none() && Instant::now() < deadline {
+            got = get(port).filter(|text| !text.is_empty());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::fs::write(work.join("asked"), "").unwrap();
+        got
+    });
+    let run = lab.run(&["-p", "go", "--mode", "bypass"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let results = results(&lab.requests()[3]);
+    assert!(results[0].starts_with(&format!("Server ready at http://localhost:{port}")), "{results:?}");
+    assert!(results[1].contains("served here"), "{results:?}");
+    assert!(asking.join().unwrap().is_some_and(|text| text.ends_with("served here")));
+    assert!(get(port).is_none(), "it ends with the session");
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `meshapi sandbox` in a folder of its own.
+fn confined(lab: &Lab, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("sandbox").args(arguments).current_dir(lab.work()).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", lab.home());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_script_gets_the_exit_code_the_pipes_and_the_reasons() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let run = |arguments: &[&str]| {
+        let output = confined(&lab, arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(run(&["--", "sh", "-c", "echo out; exit 7"]), (Some(7), "out\n".into(), String::new()));
+    assert_eq!(run(&["--", "sh", "-c", "kill -9 $$"]).0, Some(137));
+    let (code, _, error) = run(&["--", "no-such-program"]);
+    assert_eq!((code, error.as_str()), (Some(127), "meshapi sandbox: `no-such-program` is not there\n"));
+    let (code, _, error) = run(&["--json", "--", "true"]);
+    let told: Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((code, &told["level"], &told["end"]["exited"]), (Some(0), &json!("full"), &json!(0)));
+    let (code, _, error) = run(&["--write", "/", "--", "true"]);
+    assert_eq!(code, Some(125));
+    assert!(error.contains("would confine nothing"), "{error}");
+    assert_eq!(run(&["--write", "absent", "--", "true"]).0, Some(125));
+    let other = tempfile::tempdir().unwrap();
+    let folder = other.path().to_str().unwrap();
+    let script = format!("echo x >{folder}/made; echo x >made");
+    let (code, _, _) = run(&["--write", folder, "--", "sh", "-c", &script]);
+    assert_ne!(code, Some(0));
+    assert!(other.path().join("made").exists() && !lab.work().join("made").exists());
+    let mut piped = confined(&lab, &["--", "cat"]);
+    let mut child = piped.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"through").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"through");
+}
+
+#[test]
+fn listed_hosts_are_reached_and_no_other() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nfrom the host");
+        }
+    });
+    let ask = |at: &str| {
+        format!(
+            "perl -MIO::Socket::INET -e '($h)=$ENV{{http_proxy}}=~m{{//(.*)}}; $c=IO::Socket::INET->new($h) or die; print $c \"GET http://{at}/ HTTP/1.1\\r\\n\\r\\n\"; print <$c>'"
+        )
+    };
+    let listed = format!("127.0.0.1:{port}");
+    let said = |arguments: &[&str]| {
+        let output = confined(&lab, arguments).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    assert!(said(&["--allow-net", &listed, "--", "sh", "-c", &ask(&listed)]).contains("from the host"));
+    let refused = said(&["--allow-net", "example.org", "--", "sh", "-c", &ask(&listed)]);
+    assert!(
+        refused.contains("403") && refused.contains(&format!("the network was refused: {listed}")),
+        "{refused}"
+    );
+    assert!(!said(&["--", "sh", "-c", &ask(&listed)]).contains("from the host"));
+    assert!(said(&["--allow-net", "*", "--", "true"]).contains("`*` is no host"));
+}
+
+#[test]
+fn a_hundred_commands_at_once_leave_nothing() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    std::fs::create_dir(lab.work().join(".git")).unwrap();
+    let children: Vec<_> = (0..100)
+        .map(|number| {
+            confined(&lab, &["--", "sh", "-c", &format!("mkdir .vscode; echo {number} >f{number}")])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let mut left: Vec<_> = std::fs::read_dir(lab.work())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.retain(|name| !name.starts_with('f'));
+    assert_eq!(left, [".git"]);
+    assert_eq!(std::fs::read_dir(lab.work().join(".git")).unwrap().count(), 0);
+}
