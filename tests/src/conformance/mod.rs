@@ -2,7 +2,7 @@
 //! kinds, codes and figures.
 //!
 //! - [`protocol`]: lines in, lines out
-//! - `stream`, `config`, `attachments`, `commands`, `tools`, `turns` (the set `loop`), `agent`, `permissions`, `render`: one
+//! - `stream`, `config`, `attachments`, `commands`, `tools`, `turns` (the set `loop`), `agent`, `mailbox`, `permissions`, `render`: one
 //!   file a set; `optimize`: both sets of that name
 //! - `toolbox`: the built-in tools and a place to run them, for all of these
 //!
@@ -12,6 +12,7 @@ mod agent;
 mod attachments;
 mod commands;
 mod config;
+mod mailbox;
 mod optimize;
 mod permissions;
 pub mod protocol;
@@ -95,6 +96,7 @@ impl Adapter {
             }
             ("attachments", _) => self.wait(attachments::answer(op, input)),
             ("agent", _) => agent::answer(&self.toolbox, op, input),
+            ("mailbox", _) => mailbox::answer(op, input),
             ("commands", "command") => self.wait(commands::answer(input)),
             ("permissions", _) => permissions::answer(op, input),
             ("optimize-ts", _) => optimize::typescript(op, input),

@@ -61,6 +61,11 @@ fn loops() {
 }
 
 #[test]
+fn mailbox() {
+    check("mailbox.jsonl");
+}
+
+#[test]
 fn optimize() {
     check("optimize.jsonl");
 }
@@ -95,6 +100,9 @@ fn tools() {
 fn odd_input_gets_an_answer() {
     let mut program = Program::start();
     let operations = [
+        ("mailbox", "name"),
+        ("mailbox", "peers_shape"),
+        ("mailbox", "secret"),
         ("attachments", "find_images"),
         ("attachments", "load_image"),
         ("attachments", "loop"),

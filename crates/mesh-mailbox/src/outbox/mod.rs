@@ -80,8 +80,10 @@ pub struct Drained {
     pub failed: Vec<(String, String)>,
     /// How many still wait.
     pub waiting: usize,
-    /// Why they do.
+    /// Why the last of them does.
     pub cause: Option<ClientError>,
+    /// The gateway takes nothing now.
+    pub is_away: bool,
 }
 
 impl Outbox {
@@ -165,7 +167,7 @@ impl Outbox {
     ) -> Result<Attempt, OutboxError> {
         self.put(mailbox.gateway_url(), mailbox.node(), message)?;
         let before = self.drain_before(mailbox, Some(message.key.as_str())).await?;
-        if let (Some(cause), true) = (before.cause, before.waiting > 0) {
+        if let (Some(cause), true) = (before.cause, before.is_away) {
             return Ok(Attempt::Queued(cause));
         }
         let attempt = try_to_send(mailbox, message, tries).await;
@@ -176,7 +178,7 @@ impl Outbox {
         Ok(attempt)
     }
 
-    /// Sends what waits for this mailbox's gateway under its name, the oldest first, until one cannot be sent now.
+    /// Sends what waits for this mailbox's gateway under its name, the oldest first, until the gateway takes no more.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -208,9 +210,15 @@ impl Outbox {
                     drained.failed.push((key, reason));
                 }
                 Attempt::Queued(error) => {
-                    drained.waiting = waiting.len() + 1;
+                    drained.waiting += 1;
+                    // Something may be wrong with this message alone: the others need not wait for it.
+                    let is_its_own = matches!(&error, ClientError::Refused { status: 500, .. });
                     drained.cause = Some(error);
-                    break;
+                    if !is_its_own {
+                        drained.is_away = true;
+                        drained.waiting += waiting.len();
+                        break;
+                    }
                 }
             }
         }
