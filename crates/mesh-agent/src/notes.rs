@@ -13,7 +13,7 @@ pub(crate) const STOPPED: &str = "stopped by the user before it was done; it may
 /// Goes last into each request while the plan is open; not kept. Seed 9.3.
 pub(crate) fn reminder(plan: &Plan) -> String {
     format!(
-        "{} Open:\n{}\nNot finished while steps are open, server or not: keep working; mark impossible ones blocked.",
+        "{} Open:\n{}\nNot finished, server or not: keep working or mark blocked.",
         plan.summary(),
         plan.remaining()
     )

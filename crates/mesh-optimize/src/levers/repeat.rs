@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use serde::{Deserialize, Serialize};
+
 use super::clean::Row;
 
 /// A run of lines is named only from this many lines on: shorter runs match by chance and make a text hard to read.
@@ -34,7 +36,8 @@ pub(crate) struct Shelf {
 }
 
 /// A run of rows that stands elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[usize; 4]", into = "[usize; 4]")]
 pub(crate) struct Run {
     /// Rows of the new text.
     pub(crate) from: usize,
@@ -42,6 +45,18 @@ pub(crate) struct Run {
     /// The text that shows them, and the first line there, from 1.
     pub(crate) text: usize,
     pub(crate) line: usize,
+}
+
+impl From<[usize; 4]> for Run {
+    fn from([from, to, text, line]: [usize; 4]) -> Run {
+        Run { from, to, text, line }
+    }
+}
+
+impl From<Run> for [usize; 4] {
+    fn from(run: Run) -> [usize; 4] {
+        [run.from, run.to, run.text, run.line]
+    }
 }
 
 impl Shelf {

@@ -80,16 +80,20 @@ impl SessionState {
         let rewrote = self.sync(body, terms);
         let idle = terms.now.zip(self.saved.last).is_some_and(|(now, last)| now - last > terms.provider.life);
         let moved = self.saved.head != terms.head && !self.saved.seen.is_empty();
-        let now = terms.now.unwrap_or_else(|| self.saved.last.unwrap_or(0.0) + PACE);
+        // Requests that this state has not seen are taken to have been made at that pace.
+        let sent = self.saved.seen.len();
+        let mut unseen = (sent + 1..terms.stay).filter(|next| is_reply(body, *next)).count() as f64;
+        let now = terms.now.unwrap_or_else(|| self.saved.last.unwrap_or(0.0) + PACE * (unseen + 1.0));
         if moved {
             self.saved.alive.clear();
             self.saved.native.moved();
         }
-        let sent = self.saved.seen.len();
         while self.memory.messages.len() < terms.stay {
             let next = self.memory.messages.len();
             if next > sent && is_reply(body, next) {
-                self.decide(body, terms, next, Moment { now, cold: false }, None);
+                let then = now - PACE * unseen;
+                unseen -= 1.0;
+                self.decide(body, terms, next, Moment { now: then, cold: false }, None);
             }
             self.learn(body, terms.optimise && next >= terms.locked);
         }

@@ -18,6 +18,14 @@ use crate::weight::weigh;
 /// String arguments shorter than this are not looked at for repeated lines: a run has 208 bytes at least.
 const ARGUMENT_BYTES: usize = 208;
 
+/// Where the runs of lines come from that are named in a text instead of sent.
+enum Naming {
+    /// The text was sent before: these, for each of its strings.
+    Known(Vec<Vec<Run>>),
+    /// It is new: what the shelf has.
+    Find(Vec<Vec<Run>>),
+}
+
 /// Lines that a text shows in a row: the number of the first, and the rows.
 type Stretch = (usize, Vec<Row>);
 
@@ -49,17 +57,26 @@ impl SessionState {
             };
             let fact = self.fact(number, index, text, &original);
             let id = self.memory.texts.len();
+            let mut naming = match sent_before {
+                true => Naming::Known(self.saved.frozen.get(&id).map_or(Vec::new(), |f| f.runs.clone())),
+                false if clean => Naming::Find(Vec::new()),
+                false => Naming::Known(Vec::new()),
+            };
             let (holes, shown) = match text.part {
                 _ if fact.lossy => (Vec::new(), Vec::new()),
                 Part::Words => (Vec::new(), Vec::new()),
-                Part::Call(_) => self.birth_arguments(&original),
-                Part::Result(_) => self.birth_result(&original, fact.kind),
+                Part::Call(_) => self.birth_arguments(&original, &mut naming),
+                Part::Result(_) => self.birth_result(&original, fact.kind, &mut naming),
             };
             self.learn_names(&original.text, id, number, text.part, role);
             self.memory.texts.push(fact);
-            if !sent_before && clean && !holes.is_empty() {
-                let edit = Edit::nothing(original.text.len()).without(&holes);
-                self.saved.frozen.insert(id, Frozen { edit, lossy: false, fold: false });
+            match naming {
+                Naming::Find(runs) if !holes.is_empty() => {
+                    let edit = Edit::nothing(original.text.len()).without(&holes);
+                    let runs = if runs.iter().all(Vec::is_empty) { Vec::new() } else { runs };
+                    self.saved.frozen.insert(id, Frozen { edit, lossy: false, fold: false, runs });
+                }
+                _ => {}
             }
             for (line, rows) in shown {
                 self.memory.shelf.put(id, line, &rows);
@@ -138,7 +155,12 @@ impl SessionState {
     /// The clean-up of a result and the lines it shows afterwards.
     ///
     /// What a file holds is not touched but for repeats: an edit needs its blanks and line ends as they are.
-    fn birth_result(&mut self, original: &Decoded<'_>, kind: ResultKind) -> (Vec<Hole>, Vec<Stretch>) {
+    fn birth_result(
+        &mut self,
+        original: &Decoded<'_>,
+        kind: ResultKind,
+        naming: &mut Naming,
+    ) -> (Vec<Hole>, Vec<Stretch>) {
         let text: &str = &original.text;
         let (mut holes, rows, left) = if kind == ResultKind::Read {
             let rows = rows(text);
@@ -149,7 +171,7 @@ impl SessionState {
             (holes, rows, left)
         };
         let numbers = numbers(&rows, &left);
-        let runs = self.runs(&left);
+        let runs = self.runs(&left, 0, naming);
         for run in &runs {
             let note = self.run_note(run);
             punch(&mut holes, Hole { range: left[run.from].start..left[run.to - 1].end, note: Some(note) });
@@ -158,11 +180,11 @@ impl SessionState {
     }
 
     /// The same for the strings in the arguments of a call.
-    fn birth_arguments(&mut self, original: &Decoded<'_>) -> (Vec<Hole>, Vec<Stretch>) {
+    fn birth_arguments(&mut self, original: &Decoded<'_>, naming: &mut Naming) -> (Vec<Hole>, Vec<Stretch>) {
         let (mut holes, mut all) = (Vec::new(), Vec::new());
-        for value in arguments::values(&original.text, ARGUMENT_BYTES) {
+        for (number, value) in arguments::values(&original.text, ARGUMENT_BYTES).into_iter().enumerate() {
             let rows = value.rows();
-            let runs = self.runs(&rows);
+            let runs = self.runs(&rows, number, naming);
             for run in &runs {
                 holes.push(arguments::run_hole(&value, &rows, run, &self.run_note(run)));
             }
@@ -172,9 +194,22 @@ impl SessionState {
         (holes, all)
     }
 
-    fn runs(&mut self, rows: &[Row]) -> Vec<Run> {
+    /// The runs of one string of a text, its `number`th: those that were named when it was first sent, or new ones.
+    fn runs(&mut self, rows: &[Row], number: usize, naming: &mut Naming) -> Vec<Run> {
         let memory = &self.memory;
-        let runs = memory.shelf.runs(rows, |text| memory.texts.get(text).is_none_or(|fact| fact.lossy));
+        let runs = match naming {
+            Naming::Known(known) => {
+                let known = known.get(number).map_or(&[][..], Vec::as_slice).iter();
+                known.filter(|run| run.from < run.to && run.to <= rows.len()).copied().collect()
+            }
+            Naming::Find(found) => {
+                let gone = |text| memory.texts.get(text).is_none_or(|fact: &Fact| fact.lossy);
+                let runs = memory.shelf.runs(rows, gone);
+                found.push(runs.clone());
+                runs
+            }
+        };
+        let runs: Vec<Run> = runs.into_iter().filter(|run| run.text < memory.texts.len()).collect();
         for run in &runs {
             self.memory.pinned.entry(run.text).or_default().push((run.line, run.to - run.from));
             if let Some(fact) = self.memory.texts.get_mut(run.text) {

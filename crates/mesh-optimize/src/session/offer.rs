@@ -180,7 +180,8 @@ impl SessionState {
         let sent = weigh(&edit.text(&original.text));
         let fact = &mut self.memory.texts[text];
         (fact.rendered, fact.now, fact.lossy, fact.sent) = (Some(rendered.into()), now, true, sent);
-        self.saved.frozen.insert(text, Frozen { edit, lossy: true, fold: false });
+        let runs = self.saved.frozen.remove(&text).map_or(Vec::new(), |frozen| frozen.runs);
+        self.saved.frozen.insert(text, Frozen { edit, lossy: true, fold: false, runs });
         true
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::Memory;
 use crate::edit::Edit;
 use crate::ledger::Native;
+use crate::levers::repeat::Run;
 use crate::receipt::{Sum, Tally};
 
 /// The version of the saved form; another one is not read.
@@ -86,6 +87,9 @@ pub(crate) struct Frozen {
     /// It went because the window was nearly full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) fold: bool,
+    /// The runs of lines that were named at birth, for each string of the text: another process must not find others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) runs: Vec<Vec<Run>>,
 }
 
 impl Serialize for SessionState {
