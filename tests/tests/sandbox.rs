@@ -237,3 +237,23 @@ fn a_hundred_commands_at_once_leave_nothing() {
     assert_eq!(left, [".git"]);
     assert_eq!(std::fs::read_dir(lab.work().join(".git")).unwrap().count(), 0);
 }
+
+#[test]
+fn without_namespaces_the_level_drops_visibly() {
+    let lab = Lab::new(Script::in_order([bash("sh try.sh"), says("done")]));
+    std::fs::write(lab.home().join("key"), "TOPSECRET").unwrap();
+    let attempt = "echo hi >made; cat \"$HOME/../home/key\" key 2>/dev/null; ls .. >/dev/null && echo seen; echo x >.envrc; true";
+    std::fs::write(lab.work().join("try.sh"), attempt).unwrap();
+    let command = lab.command(&["-p", "go", "--mode", "bypass"]);
+    // In a user namespace of its own, a process may forbid itself any further one.
+    let mut without = Command::new("unshare");
+    without.args(["-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces; exec \"$@\"", "sh"]);
+    without.arg(command.get_program()).args(command.get_args()).current_dir(lab.work()).env_clear();
+    without.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let output = without.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("commands are confined at level no-mounts only"), "{error}");
+    let told = &results(&lab.requests()[1])[0];
+    assert!(!told.contains("TOPSECRET") && !told.contains("seen") && told.ends_with("[exit 0]"), "{told}");
+    assert!(lab.work().join("made").exists() && !lab.work().join(".envrc").exists());
+}

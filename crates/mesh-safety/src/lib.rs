@@ -28,5 +28,5 @@ pub use decision::{Decision, Reason, ReasonSource};
 pub use judge::{Action, Policy, WorkspaceReads, judge, judge_allowed};
 pub use mode::{PermissionMode, UnknownMode};
 pub use path::{judge_read, judge_write};
-pub use shell::judge_command;
+pub use shell::{judge_command, sets_up_git};
 pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};

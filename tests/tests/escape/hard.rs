@@ -63,6 +63,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     Attempt("more rights by a program", Anyone, "grep -q 'NoNewPrivs:.0' /proc/self/status && echo WON", WON),
     Attempt("calls without a filter", Anyone, "grep -q 'Seccomp:.0' /proc/self/status && echo WON", WON),
     Attempt("keys of the machine's services", Root, "for f in /etc/ssh/ssh_host_*_key /etc/gshadow /etc/sudoers; do test -s $f && test -r $f && echo WON; done", WON),
+    Attempt("a program that makes everybody root", Root, "cp /bin/true r && chmod 4755 r && test -u r && echo WON", WON),
+    Attempt("settings in a nested repository that was moved", Anyone, "mv nested n2; mkdir -p nested/.vscode; echo {} >nested/.vscode/settings.json", Changed("work/nested/.vscode/settings.json")),
     Attempt("settings under a link's name", Anyone, "ln -s elsewhere .vscode; mkdir elsewhere; echo {} >.vscode/settings.json", Changed("work/.vscode/settings.json")),
     Attempt("a link in place of a hook", Anyone, "printf '#!/bin/sh\\n@PLANT@\\n' >h; chmod +x h; ln -s ../../h .git/hooks/pre-commit", Git(".")),
     Attempt("a folder of hooks by a move of its parent", Anyone, "mv nested n2; mkdir nested; cp -r n2/.git nested/; git -C nested config core.fsmonitor '@PLANT@; false'", Git("nested")),

@@ -93,7 +93,7 @@ fn free(command: ShellCommand<'_>) -> tokio::process::Command {
 /// The command in the sandbox: its helper takes a session, and has its job on standard input.
 fn confine(sandbox: &Sandbox, command: ShellCommand<'_>) -> io::Result<(tokio::process::Command, Wrapped)> {
     let words = sys::words(command.text);
-    let widening = Widening { door: command.serves, ..Widening::default() };
+    let widening = Widening { door: command.serves, git_setup: mesh_safety::sets_up_git(command.text) };
     let wrapped = sandbox.wrap(words, command.cwd, command.variables, widening);
     let (helper, wrapped) = wrapped.map_err(io::Error::other)?;
     Ok((helper.into(), wrapped))

@@ -20,7 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use super::{
     Level, Policy, git_config,
     scan::{Found, is_there, pointed_at, scan},
-    stand_ins::{StandIns, State},
+    stand_ins::{StandIns, State, Wanted, is_stand_in},
 };
 
 /// Larger settings are not read, and so not kept.
@@ -35,8 +35,10 @@ pub(super) struct Before {
     open: Vec<(PathBuf, Vec<u8>)>,
     /// Protected files that could be changed under another name, or under their own where nothing is mounted.
     copies: Vec<(PathBuf, Vec<u8>)>,
-    /// Protected names that were absent, where nothing is mounted over them.
-    absent: Vec<PathBuf>,
+    /// Protected names that were absent.
+    absent: Vec<Wanted>,
+    /// Those that were not, with what they were: a folder that was moved away takes its covers with it.
+    there: Vec<(PathBuf, (u64, u64))>,
 }
 
 impl Before {
@@ -53,11 +55,10 @@ impl Before {
         let is_mounted = level == Level::Full;
         for (wanted, state) in &held.names {
             if *state != State::There {
-                if !is_mounted {
-                    before.absent.push(wanted.path.clone());
-                }
+                before.absent.push(wanted.clone());
                 continue;
             }
+            before.there.extend(number(&wanted.path).map(|number| (wanted.path.clone(), number)));
             files_of(&wanted.path, 0, &mut |path, meta| {
                 if (!is_mounted || meta.nlink() > 1) && meta.len() <= LARGEST {
                     if let Ok(text) = fs::read(path) {
@@ -92,9 +93,16 @@ impl Before {
         for (path, text) in &self.copies {
             check.restore(path, text);
         }
-        for path in &self.absent {
-            if is_there(path) {
-                check.put_aside(path, "it was made by a command");
+        for wanted in &self.absent {
+            if is_there(&wanted.path) && !is_stand_in(wanted) {
+                check.put_aside(&wanted.path, "it is protected, and a command made it");
+            }
+        }
+        for (path, was) in &self.there {
+            // Git's own are judged by what they say.
+            let is_new = number(path).is_some_and(|is| is != *was);
+            if is_new && !path.components().any(|part| part.as_os_str() == ".git") {
+                check.put_aside(path, "it is protected, and a command brought another");
             }
         }
         check.notes

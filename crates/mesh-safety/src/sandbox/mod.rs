@@ -25,6 +25,7 @@ mod probe;
 mod report;
 #[cfg(target_os = "linux")]
 mod scan;
+mod seatbelt;
 #[cfg(target_os = "linux")]
 mod seccomp;
 #[cfg(target_os = "linux")]
@@ -38,4 +39,5 @@ pub use linux::{helper, run};
 pub use policy::{Job, Limits, Neighbour, Network, Policy};
 pub use probe::{Strength, probe};
 pub use report::{End, Report};
+pub use seatbelt::seatbelt_profile;
 pub use wrap::{Sandbox, Widening, Wrapped};

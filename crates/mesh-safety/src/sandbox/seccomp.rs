@@ -67,7 +67,7 @@ const DENIED: &[c_long] = &[
 const OPEN_TREE_ATTR: c_long = 467;
 
 /// Calls that programs try first and do without: they are told that this kernel is older.
-const UNKNOWN: &[c_long] = &[libc::SYS_clone3];
+const UNKNOWN: &[c_long] = &[libc::SYS_clone3, libc::SYS_openat2];
 
 /// Every namespace that clone can make: `CLONE_NEW*` of linux/sched.h. For a time namespace it has no flag.
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
@@ -77,6 +77,32 @@ const TYPING: [u32; 2] = [0x5412, 0x541c];
 
 /// `MFD_NOEXEC_SEAL` of linux/memfd.h. Without it an unnamed file can be run.
 const NO_EXEC: u32 = 8;
+
+/// Set-user-id and set-group-id: as root, a program left behind with them would be a way in for everybody.
+const SET_ID: u32 = 0o6000;
+
+/// `fchmodat2`, since Linux 6.6.
+const FCHMODAT2: c_long = 452;
+
+/// Calls that set the mode of a file, and which argument it is. `openat2` hides it behind a pointer, and is absent.
+const MODES: &[(c_long, u32)] = &[
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (FCHMODAT2, 2),
+    (libc::SYS_openat, 3),
+    (libc::SYS_mknodat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, 1),
+];
+
+/// `O_CREAT` and `__O_TMPFILE`: without them the mode of an open means nothing, and may be anything.
+const MAKES: u32 = (libc::O_CREAT | 0o20_000_000) as u32;
 
 /// The bits of a socket's type; the rest are flags.
 const SOCKET_TYPE: u32 = 0xf;
@@ -177,6 +203,9 @@ pub(crate) fn program(sockets: Sockets) -> Vec<Instruction> {
         }
         body.answer(Answer::Allow);
     });
+    for &(call, mode) in MODES {
+        program.for_call(call, |body| set_id(body, call, mode));
+    }
     program.for_call(libc::SYS_memfd_create, |body| {
         body.load(argument(1));
         body.push(JUMP_ANY_BIT, NO_EXEC, 1, 0);
@@ -194,6 +223,30 @@ pub(crate) fn program(sockets: Sockets) -> Vec<Instruction> {
     }
     program.answer(Answer::Allow);
     program.0
+}
+
+/// No file gets the set-id bits.
+fn set_id(body: &mut Program, call: c_long, mode: u32) {
+    let is_open = call == libc::SYS_openat || is_old_open(call);
+    if is_open {
+        body.load(argument(mode - 1));
+        body.push(JUMP_ANY_BIT, MAKES, 1, 0);
+        body.answer(Answer::Allow);
+    }
+    body.load(argument(mode));
+    body.push(JUMP_ANY_BIT, SET_ID, 0, 1);
+    body.answer(Answer::Error(libc::EPERM));
+    body.answer(Answer::Allow);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_old_open(call: c_long) -> bool {
+    call == libc::SYS_open
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_old_open(_: c_long) -> bool {
+    false
 }
 
 /// Families that stay inside; of them no raw sockets, and of netlink the route family only.
@@ -226,7 +279,7 @@ mod tests {
     use super::*;
 
     /// Runs the program as the kernel would.
-    fn run(program: &[Instruction], arch: u32, number: u32, arguments: [u32; 3]) -> u32 {
+    fn run(program: &[Instruction], arch: u32, number: u32, arguments: [u32; 4]) -> u32 {
         let mut at = 0;
         let mut loaded = 0;
         loop {
@@ -249,7 +302,8 @@ mod tests {
 
     #[track_caller]
     fn check(sockets: Sockets, call: c_long, arguments: [i32; 3], want: Answer) {
-        let arguments = arguments.map(|argument| argument as u32);
+        let [a, b, c] = arguments.map(|argument| argument as u32);
+        let arguments = [a, b, c, 0];
         let got = run(&program(sockets), ARCH, call as u32, arguments);
         assert_eq!(got, want.value(), "call {call} {arguments:x?}");
     }
@@ -278,6 +332,21 @@ mod tests {
     }
 
     #[test]
+    fn no_file_gets_the_set_id_bits() {
+        let program = program(Sockets::Own);
+        let openat =
+            |flags: i32, mode| run(&program, ARCH, libc::SYS_openat as u32, [0, 0, flags as u32, mode]);
+        assert_eq!(openat(libc::O_CREAT | libc::O_WRONLY, 0o4755), NO.value());
+        assert_eq!(openat(libc::O_TMPFILE, 0o2755), NO.value());
+        assert_eq!(openat(libc::O_CREAT, 0o666), Answer::Allow.value());
+        assert_eq!(openat(libc::O_RDONLY, 0o4755), Answer::Allow.value());
+        check(Sockets::Own, libc::SYS_fchmod, [0, 0o4755, 0], NO);
+        check(Sockets::Own, libc::SYS_fchmod, [0, 0o1777, 0], Answer::Allow);
+        check(Sockets::Own, libc::SYS_fchmodat, [0, 0, 0o2755], NO);
+        check(Sockets::Own, libc::SYS_openat2, [0, 0, 0], ABSENT);
+    }
+
+    #[test]
     fn sockets_stay_inside() {
         use libc::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK};
         use libc::{SOCK_CLOEXEC, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
@@ -303,9 +372,9 @@ mod tests {
     #[test]
     fn other_machines_are_killed_and_x32_is_absent() {
         let program = program(Sockets::Own);
-        assert_eq!(run(&program, 0x4000_0003, 0, [0; 3]), Answer::Kill.value());
+        assert_eq!(run(&program, 0x4000_0003, 0, [0; 4]), Answer::Kill.value());
         if cfg!(target_arch = "x86_64") {
-            assert_eq!(run(&program, ARCH, 0x4000_0000 + 59, [0; 3]), ABSENT.value());
+            assert_eq!(run(&program, ARCH, 0x4000_0000 + 59, [0; 4]), ABSENT.value());
         }
     }
 }

@@ -10,11 +10,14 @@
 mod ast;
 mod expand;
 mod flow;
+mod git_setup;
 mod lex;
 mod parse;
 mod programs;
 mod variables;
 mod walk;
+
+pub use git_setup::sets_up_git;
 
 use crate::path::{Guard, Scope, is_invisible};
 use crate::{Decision, PermissionMode, Policy, Reason, ReasonSource};

@@ -142,6 +142,7 @@ impl Job {
                 KeySource::Credentials | KeySource::LegacyConfig => "file",
             }),
             version: env!("CARGO_PKG_VERSION"),
+            sandbox: wired.confined.level().as_str(),
         });
         Output::Json(run)
     }

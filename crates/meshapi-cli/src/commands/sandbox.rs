@@ -1,6 +1,7 @@
 //! `meshapi sandbox`: the confinement of our own commands, for any command of a script.
 
 use std::{
+    ffi::OsString,
     io::{Write, stderr},
     path::PathBuf,
     process::ExitCode,
@@ -39,6 +40,7 @@ fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
     let home = std::env::home_dir();
     let writable = if wanted.write.is_empty() { std::slice::from_ref(&cwd) } else { &wanted.write };
     let mut policy = Policy::new(writable, home.as_deref())?;
+    policy.git_setup = sets_up_git(&wanted.command);
     // The current folder is seen, but for one in which all of the home would be.
     if !policy.may_write(&cwd) && !policy.home.as_ref().is_some_and(|home| home.starts_with(&cwd)) {
         policy.readable.push(cwd.clone());
@@ -52,6 +54,24 @@ fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
         policy.readable.push(real);
     }
     Ok((policy, cwd))
+}
+
+/// Whether the command, or the text for a shell in it, sets up a repository.
+fn sets_up_git(command: &[OsString]) -> bool {
+    let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    match words.as_slice() {
+        [shell, option, text, ..] if option == "-c" && shell.ends_with("sh") => {
+            mesh_safety::sets_up_git(text)
+        }
+        [git, rest @ ..] if git == "git" => {
+            // Only plain words count, and a quoted word is none.
+            let plain =
+                rest.iter().map(|word| if word.contains([' ', '\'', '"', '$', ';']) { "''" } else { word });
+            let text = std::iter::once("git").chain(plain).collect::<Vec<_>>().join(" ");
+            mesh_safety::sets_up_git(&text)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -31,6 +31,8 @@ pub struct Init<'a> {
     pub key_source: &'a str,
     /// Version of this program.
     pub version: &'a str,
+    /// How well commands are confined: `full`, `no-mounts`, `seatbelt` or `none`.
+    pub sandbox: &'a str,
 }
 
 /// Tokens of one completion or of a whole run.
@@ -168,7 +170,7 @@ pub fn init(run: Run<'_>, init: &Init<'_>) -> Value {
         "model": run.model,
         "permissionMode": permission_mode(init.mode),
         "apiKeySource": init.key_source,
-        "mesh": {"v": MESH_VERSION, "version": init.version, "mode": init.mode},
+        "mesh": {"v": MESH_VERSION, "version": init.version, "mode": init.mode, "sandbox": init.sandbox},
     })
 }
 
@@ -396,6 +398,7 @@ mod tests {
                     mode: "accept-edits",
                     key_source: "env",
                     version: "0.0.0",
+                    sandbox: "full",
                 },
             ),
             text_delta(RUN, "let me"),

@@ -8,6 +8,7 @@ use std::{
         fd::OwnedFd,
         unix::{net::UnixListener, process::ExitStatusExt},
     },
+    path::PathBuf,
     process::{Child, Command, ExitStatus},
 };
 
@@ -44,22 +45,26 @@ pub(super) struct Inside<'a> {
     pub(super) door: Option<UnixListener>,
     /// Takes sockets out that are served outside.
     pub(super) way_out: OwnedFd,
+    /// A private folder for scratch files, where `/tmp` is everybody's.
+    pub(super) scratch: Option<PathBuf>,
     /// There is to be a proxy.
     pub(super) has_proxy: bool,
 }
 
 /// Lives the life of init; what became of the command goes into the pipe.
 pub(super) fn live(inside: Inside<'_>, pipe: OwnedFd) -> ! {
-    let Inside { job, signals, .. } = inside;
     let done = walls(&inside, &pipe).and_then(|proxy| {
         let porter = open_door(inside.door.as_ref())?;
-        command(job, signals, proxy, porter)
+        command(&inside, proxy, porter)
     });
     let told = match done {
         Ok((end, left_running)) => Told::Ended { end, left_running },
         Err(SandboxError::Step { step, source }) => Told::Failed { step, why: source.to_string() },
         Err(error) => Told::Failed { step: error.line(), why: "nothing less is taken".into() },
     };
+    if inside.scratch.is_some() {
+        end_the_rest();
+    }
     let text = serde_json::to_vec(&told).unwrap_or_default();
     let _ = File::from(pipe).write_all(&text);
     sys::leave(0)
@@ -86,9 +91,16 @@ fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxErro
         }
         root::enter(&job.policy, guard)?;
     }
+    if inside.scratch.is_some() {
+        // What it leaves behind comes to us, to be ended.
+        sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1).step(|| "taking orphans in".into())?;
+    }
     chdir(job.cwd.as_path()).step(|| format!("entering {}", job.cwd.display()))?;
     limits(&job.policy).step(|| "setting limits".into())?;
-    let rules = Rules::for_root(&job.policy)?;
+    let rules = match &inside.scratch {
+        None => Rules::for_root(&job.policy)?,
+        Some(scratch) => Rules::for_host(&job.policy, scratch)?,
+    };
     drop_rights().step(|| "dropping capabilities".into())?;
     rules.enforce()?;
     drop(rules);
@@ -180,13 +192,30 @@ fn without_rights(error: io::Error) -> io::Result<libc::c_long> {
     if error.raw_os_error() == Some(libc::EPERM) && !getuid().is_root() { Ok(0) } else { Err(error) }
 }
 
+/// Ends what a command left, where no namespace ends with it.
+fn end_the_rest() {
+    // Whoever forks meanwhile is found in the next round; the process limit bounds them.
+    for _ in 0..64 {
+        let me = std::process::id();
+        let children = fs::read_to_string(format!("/proc/self/task/{me}/children")).unwrap_or_default();
+        let pids: Vec<i32> = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        if pids.is_empty() {
+            return;
+        }
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        }
+    }
+}
+
 /// Starts the command and waits for its end; what it leaves behind is reaped meanwhile.
 fn command(
-    job: &Job,
-    signals: &Signals,
+    inside: &Inside<'_>,
     proxy: Option<u16>,
     porter: Option<i32>,
 ) -> Result<(End, bool), SandboxError> {
+    let Inside { job, signals, scratch, .. } = inside;
     let Some((program, arguments)) = job.argv.split_first() else {
         return Ok((End::NotFound, false));
     };
@@ -203,7 +232,10 @@ fn command(
         command.env("NO_PROXY", "localhost,127.0.0.1,::1").env("no_proxy", "localhost,127.0.0.1,::1");
     }
     // What the host calls its folder for scratch files may not be there.
-    command.env("TMPDIR", "/tmp");
+    match scratch {
+        None => command.env("TMPDIR", "/tmp"),
+        Some(scratch) => command.env("TMPDIR", scratch).env("HOME", scratch),
+    };
     let child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((End::NotFound, false)),

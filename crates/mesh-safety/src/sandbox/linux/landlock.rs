@@ -2,14 +2,14 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
-    super::{Policy, SandboxError, error::Step},
-    sys,
+    super::{Policy, SandboxError, error::Step, places::DEVICES},
+    root, sys,
 };
 
 /// Oldest version that we trust: it knows renames and truncation (Linux 6.2).
@@ -68,6 +68,32 @@ impl Rules {
             rules.write(root)?;
         }
         rules.device("/dev")?;
+        Ok(rules)
+    }
+
+    /// Rules for the host's own root, where there are no mounts to hide behind: what the new root would have held.
+    pub(super) fn for_host(policy: &Policy, scratch: &Path) -> Result<Rules, SandboxError> {
+        let rules = Rules::new()?;
+        for place in root::seen(policy) {
+            if place == Path::new("/etc") {
+                // Rules only add: what is hidden is left out, one by one.
+                let entries = std::fs::read_dir("/etc").step(|| "reading /etc".into())?;
+                let hidden = root::hidden();
+                let seen = entries.flatten().map(|entry| entry.path()).filter(|path| !hidden.contains(path));
+                for path in seen {
+                    rules.see(path)?;
+                }
+            } else {
+                rules.see(place)?;
+            }
+        }
+        rules.see("/proc")?;
+        for root in policy.writable.iter().map(PathBuf::as_path).chain([scratch]) {
+            rules.write(root)?;
+        }
+        for name in DEVICES {
+            rules.device(Path::new("/dev").join(name))?;
+        }
         Ok(rules)
     }
 

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::fd::OwnedFd,
     os::unix::net::UnixListener,
+    path::PathBuf,
     process::ExitCode,
     sync::PoisonError,
     time::{Duration, Instant},
@@ -149,13 +150,15 @@ fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), San
         .step(|| "making a pair of sockets".into())?;
     let (from_init, to_us) = pipe_with(PipeFlags::CLOEXEC).step(|| "making a pipe".into())?;
     let namespaces = if job.level == Level::Full { sys::NAMESPACES } else { 0 };
+    let scratch = scratch(job)?;
+    let own_scratch = scratch.clone().filter(|_| job.policy.session.is_none());
     inside::remember_ids();
     let fork = sys::fork_into(namespaces).step(|| "making namespaces".into())?;
     let init = match fork {
         Fork::Child => {
             drop((from_init, way_in));
             inside::live(
-                Inside { job, guard, signals: &signals, door, way_out, has_proxy: hosts.is_some() },
+                Inside { job, guard, signals: &signals, door, way_out, scratch, has_proxy: hosts.is_some() },
                 to_us,
             )
         }
@@ -176,10 +179,25 @@ fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), San
     }
     let ended = wait(init, &signals, job.own_session);
     signals.release();
+    if let Some(folder) = own_scratch {
+        let _ = std::fs::remove_dir_all(folder);
+    }
     if let Some(door) = &job.door {
         let _ = std::fs::remove_file(door);
     }
     tell(from_init, ended)
+}
+
+/// A private folder for scratch files where nothing can be mounted: the session's, or one of this command alone.
+fn scratch(job: &Job) -> Result<Option<PathBuf>, SandboxError> {
+    if job.level == Level::Full {
+        return Ok(None);
+    }
+    if let Some(session) = &job.policy.session {
+        return Ok(Some(session.join("tmp")));
+    }
+    let folder = tempfile::Builder::new().prefix("meshapi-scratch-").tempdir();
+    Ok(Some(folder.step(|| "making a private folder".into())?.keep()))
 }
 
 /// Waits for init and passes signals on.

@@ -6,7 +6,10 @@ use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -97,6 +100,17 @@ fn open_plain(from: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> 
         Mode::empty(),
         ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+/// Every place that is seen read-only.
+pub(super) fn seen(policy: &Policy) -> Vec<PathBuf> {
+    let system = SYSTEM.iter().map(PathBuf::from);
+    system.chain(home_seen(policy)).chain(policy.readable.iter().cloned()).collect()
+}
+
+/// Every place below those that is not.
+pub(super) fn hidden() -> Vec<PathBuf> {
+    SYSTEM_HIDDEN.iter().map(PathBuf::from).chain(only_for_root()).collect()
 }
 
 /// Everything that is seen inside, in the order in which it is put: outer places first.
@@ -202,6 +216,20 @@ fn holds_no_credential(text: &str) -> bool {
     !login && !WORDS.iter().any(|word| lower.contains(word))
 }
 
+/// What of the settings root may read and others may not: as root, a command is one of the others.
+fn only_for_root() -> Vec<PathBuf> {
+    if !rustix::process::getuid().is_root() {
+        return Vec::new();
+    }
+    let Ok(entries) = fs::read_dir("/etc") else { return Vec::new() };
+    let is_private = |entry: &fs::DirEntry| {
+        let mode = entry.metadata().map_or(0o777, |meta| meta.permissions().mode());
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        mode & if is_folder { 0o005 } else { 0o004 } == 0
+    };
+    entries.flatten().filter(is_private).map(|entry| entry.path()).collect()
+}
+
 /// Links of the system's top, such as `/bin`, with what they say.
 fn system_links() -> Vec<(PathBuf, PathBuf)> {
     let links = SYSTEM.iter().map(PathBuf::from);
@@ -259,8 +287,8 @@ impl NewRoot<'_> {
             self.hide(&Path::new("/proc").join(name))?;
         }
         self.read_only("proc")?;
-        for place in SYSTEM_HIDDEN {
-            self.hide(Path::new(place))?;
+        for place in hidden() {
+            self.hide(&place)?;
         }
         Ok(())
     }
