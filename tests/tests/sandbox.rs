@@ -257,3 +257,28 @@ fn without_namespaces_the_level_drops_visibly() {
     assert!(!told.contains("TOPSECRET") && !told.contains("seen") && told.ends_with("[exit 0]"), "{told}");
     assert!(lab.work().join("made").exists() && !lab.work().join(".envrc").exists());
 }
+
+#[test]
+fn as_root_a_command_becomes_the_owner_of_the_project() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    // An ordinary user cannot give a folder away.
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let lab =
+        Lab::new(Script::in_order([bash("id -u; echo x >made; cat /tmp/a; echo a >/tmp/a"), says("done")]));
+    for folder in [lab.work(), lab.work().parent().unwrap().to_owned()] {
+        chown(folder, Some(12345), Some(12345)).unwrap();
+    }
+    let output = confined(&lab, &["--", "sh", "-c", "id -u; echo x >own"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "12345\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(std::fs::metadata(lab.work().join("own")).unwrap().uid(), 12345);
+    let run = lab.run(&["-p", "go", "--mode", "bypass"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(results(&lab.requests()[1])[0].starts_with("12345\n"), "{:?}", results(&lab.requests()[1]));
+}

@@ -60,6 +60,9 @@ impl Sandbox {
         for name in ["tmp", "home"] {
             fs::create_dir(session.path().join(name)).step(|| format!("making the session's {name}"))?;
         }
+        #[cfg(target_os = "linux")]
+        give_away(&policy, session.path())
+            .step(|| "giving the session's folder to the project's owner".into())?;
         let policy = Policy { session: Some(session.path().to_owned()), ..policy };
         Ok(Sandbox {
             helper: helper.into(),
@@ -160,6 +163,16 @@ impl Sandbox {
         command.stdin(Stdio::from(on_a_descriptor(&job)?));
         Ok((command, Wrapped { report, door }))
     }
+}
+
+/// The helper becomes the project's owner when we are root: then the session's folder is theirs.
+#[cfg(target_os = "linux")]
+fn give_away(policy: &Policy, session: &Path) -> std::io::Result<()> {
+    let Some((user, group)) = super::linux::other_owner(policy) else { return Ok(()) };
+    for folder in [session.join("tmp"), session.join("home"), session.to_owned()] {
+        std::os::unix::fs::chown(folder, Some(user.as_raw()), Some(group.as_raw()))?;
+    }
+    Ok(())
 }
 
 /// The job as a file in memory: read from the start by whoever inherits it.

@@ -16,4 +16,5 @@ mod proxy;
 mod root;
 mod sys;
 
+pub(super) use outside::other_owner;
 pub use outside::{helper, run};

@@ -3,8 +3,8 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::fd::OwnedFd,
     os::unix::net::UnixListener,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::PathBuf,
     process::ExitCode,
     sync::PoisonError,
@@ -12,15 +12,17 @@ use std::{
 };
 
 use rustix::{
+    fs::{Gid, Uid},
     net::{AddressFamily, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
     process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        End, Job, Level, Network, Report, SandboxError, check::Before, error::Step, hosts::Hosts,
+        End, Job, Level, Network, Policy, Report, SandboxError, check::Before, error::Step, hosts::Hosts,
         report::HELPER, scan, stand_ins,
     },
     guard::Guard,
@@ -102,6 +104,7 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
         return Err(SandboxError::Unavailable { missing });
     }
     let _ = sys::close_from(3);
+    become_owner(&job.policy).step(|| "becoming the owner of the folder".into())?;
     if job.own_session {
         // Who leads one already keeps it.
         let _ = rustix::process::setsid();
@@ -198,6 +201,24 @@ fn scratch(job: &Job) -> Result<Option<PathBuf>, SandboxError> {
     }
     let folder = tempfile::Builder::new().prefix("meshapi-scratch-").tempdir();
     Ok(Some(folder.step(|| "making a private folder".into())?.keep()))
+}
+
+/// As root on somebody else's project: becomes that somebody. Without capabilities root could not write there at all, and what
+/// it wrote would be root's.
+fn become_owner(policy: &Policy) -> io::Result<()> {
+    let Some((user, group)) = other_owner(policy) else { return Ok(()) };
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    // Or our own maps would not be ours to write.
+    sys::prctl(libc::PR_SET_DUMPABLE, 1).map(drop)
+}
+
+/// Who owns the first writable folder, when we are root and that is another.
+pub(in super::super) fn other_owner(policy: &Policy) -> Option<(Uid, Gid)> {
+    let meta = policy.writable.first()?.metadata().ok()?;
+    (rustix::process::getuid().is_root() && meta.uid() != 0)
+        .then(|| (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid())))
 }
 
 /// Waits for init and passes signals on.
