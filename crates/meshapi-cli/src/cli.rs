@@ -245,6 +245,7 @@ Exit codes:
   2  wrong usage or settings
   3  the turn ended, but a call was refused for want of approval
   4  hop or budget limit
+  75  a message waits in the outbox
   130  interrupted
 
 Environment:
