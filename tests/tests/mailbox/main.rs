@@ -1,8 +1,9 @@
-//! The gateway's promises under kill -9 and lost answers; each run leaves a history, which one checker reads.
+//! The gateway's promises under kill -9, lost answers and loss of power; each run leaves a history, which one checker reads.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as loudly as tests")]
 
 mod crash;
 mod history;
 mod lossy;
+mod power;
 mod program;
