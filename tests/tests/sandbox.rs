@@ -89,6 +89,18 @@ fn what_a_command_left_for_git_to_run_is_put_aside_and_told() {
 }
 
 #[test]
+fn what_the_sandbox_refused_is_told() {
+    let ask = "($h)=$ENV{http_proxy}=~m{//(.*)}; use IO::Socket::INET; $c=IO::Socket::INET->new($h) or die; print $c \"GET http://example.org/ HTTP/1.1\\r\\n\\r\\n\"; print <$c>";
+    let lab = Lab::new(Script::in_order([bash("sh write.sh"), bash("perl ask.pl"), says("done")]));
+    std::fs::write(lab.work().join("write.sh"), "echo x >/usr/x").unwrap();
+    std::fs::write(lab.work().join("ask.pl"), ask).unwrap();
+    lab.run(&["-p", "go", "--mode", "bypass"]);
+    let results = results(&lab.requests()[2]);
+    assert!(results[0].contains("[sandbox: commands write in the working folder"), "{results:?}");
+    assert!(results[1].contains("[sandbox: the network was refused: example.org:80"), "{results:?}");
+}
+
+#[test]
 fn a_background_process_ends_with_its_command() {
     let lab = Lab::new(Script::in_order([bash("sleep 600 >/dev/null 2>&1 & echo started"), says("done")]));
     let start = Instant::now();
@@ -281,4 +293,27 @@ fn as_root_a_command_becomes_the_owner_of_the_project() {
     let run = lab.run(&["-p", "go", "--mode", "bypass"]);
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(results(&lab.requests()[1])[0].starts_with("12345\n"), "{:?}", results(&lab.requests()[1]));
+}
+
+#[test]
+fn file_tools_and_commands_share_one_tmp() {
+    let name = format!("mesh-{}", free_port());
+    let path = format!("/tmp/{name}");
+    let lab = Lab::new(Script::in_order([
+        calls("write_file", &json!({"path": path, "content": "from the tool\n"})),
+        bash(&format!("cat {path}; echo from the command >{path}")),
+        calls("read_file", &json!({"path": path})),
+        // A link to what a command cannot see is judged by where it leads.
+        bash(&format!("ln -sf \"$HOME/.ssh/id_ed25519\" {path}")),
+        calls("read_file", &json!({"path": path})),
+        says("done"),
+    ]));
+    std::fs::create_dir_all(lab.home().join(".ssh")).unwrap();
+    std::fs::write(lab.home().join(".ssh/id_ed25519"), "TOPSECRET").unwrap();
+    lab.run(&["-p", "go", "--mode", "bypass"]);
+    let results = results(&lab.requests()[5]);
+    assert!(results[1].starts_with("from the tool\n"), "{results:?}");
+    assert!(results[2].contains("from the command"), "{results:?}");
+    assert!(!results[4].contains("TOPSECRET"), "{results:?}");
+    assert!(!std::path::Path::new(&path).exists());
 }

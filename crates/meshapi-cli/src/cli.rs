@@ -178,6 +178,10 @@ pub struct RunSettings {
     #[arg(long)]
     pub no_sandbox: bool,
 
+    /// A host that commands may reach, with its port if not the web's; `registries` for package registries; may be given again
+    #[arg(long, value_name = "HOST")]
+    pub allow_net: Vec<String>,
+
     /// Pause a turn after this many requests; the work so far is kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_hops: Option<u32>,
@@ -291,6 +295,7 @@ impl RunSettings {
             optimize: self.optimize,
             optimize_at_gateway: self.optimize_at == Optimizer::Gateway,
             no_sandbox: self.no_sandbox,
+            allow_net: self.allow_net.clone(),
             system: None,
         }
     }
@@ -409,6 +414,7 @@ mod tests {
             optimize: Some(0.3),
             optimize_at_gateway: true,
             no_sandbox: false,
+            allow_net: Vec::new(),
             system: None,
         };
         assert_eq!(cli.settings.overrides(), want);

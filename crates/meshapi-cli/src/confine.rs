@@ -23,7 +23,9 @@ impl Confinement {
 
     /// The strongest that holds on this machine, for commands that work in `cwd`. What was found out about the machine is
     /// remembered in our folder.
-    pub fn of_machine(folder: &Folder, cwd: &Path, home: Option<&Path>) -> Confinement {
+    ///
+    /// Of the network they reach `hosts`; what else they ask for is refused by name.
+    pub fn of_machine(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confinement {
         let helper = Path::new("/proc/self/exe");
         let strength = sandbox::probe(helper, Some(&folder.file("sandbox-level")));
         let missing = |lacks: String| Confinement { sandbox: None, lacks: Some(lacks) };
@@ -31,6 +33,8 @@ impl Confinement {
             return missing(strength.lacks.unwrap_or_else(|| "it has nothing that confines".into()));
         }
         let policy = sandbox::Policy::new(&[cwd.to_owned()], home);
+        let network = sandbox::Network::Hosts(hosts.to_vec());
+        let policy = policy.map(|policy| sandbox::Policy { network, ..policy });
         match policy.and_then(|policy| Sandbox::new(helper, policy, strength.level)) {
             Ok(sandbox) => Confinement { sandbox: Some(Arc::new(sandbox)), lacks: strength.lacks },
             Err(error) => missing(error.line()),

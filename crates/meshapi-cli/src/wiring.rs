@@ -87,7 +87,7 @@ pub fn wire(
 ) -> Result<Wired, Failure> {
     let headless = asker.is_none();
     let confined = match config.is_sandboxed() {
-        true => Confinement::of_machine(config.folder(), cwd, home),
+        true => Confinement::of_machine(config.folder(), cwd, home, config.allow_net()),
         false => Confinement::off(),
     };
     wire_confined(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker, confined)

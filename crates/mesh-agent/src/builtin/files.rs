@@ -20,7 +20,7 @@ pub(crate) fn path_arg(args: &Args) -> Option<&str> {
     args::text(args, "path").filter(|path| !path.is_empty())
 }
 
-/// Where `path` leads: `~` is the home folder, relative paths start at the working directory. `..` is left to the system.
+/// Where `path` leads, as commands see it: `~` is the home folder, relative paths start at the working directory. `..` is left to the system.
 pub(crate) fn resolve(path: &str, ctx: &ToolContext) -> PathBuf {
     let target = match (path.strip_prefix('~'), &ctx.home) {
         (Some(""), Some(home)) => home.clone(),
@@ -30,7 +30,11 @@ pub(crate) fn resolve(path: &str, ctx: &ToolContext) -> PathBuf {
         _ => ctx.cwd.join(path),
     };
     // Without `.` and doubled separators.
-    target.components().collect()
+    let target: PathBuf = target.components().collect();
+    match &ctx.sandbox {
+        Some(sandbox) => sandbox.real(&target),
+        None => target,
+    }
 }
 
 /// The path that the guard sees: where `path` leads, but `~name` as it is written. Whose home that is is not guessed, so

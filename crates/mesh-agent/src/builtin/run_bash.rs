@@ -92,7 +92,11 @@ impl RunBash {
         match finished.ending {
             Ending::Exited(code) => {
                 let note = if finished.cut_short { CUT_SHORT } else { "" };
-                let said = finished.confined.map(|report| report.notes).unwrap_or_default();
+                let mut said =
+                    finished.confined.as_ref().map(|report| report.notes.clone()).unwrap_or_default();
+                if finished.confined.is_some() && code != 0 && text.contains("Read-only file system") {
+                    said.push(READ_ONLY.to_owned());
+                }
                 let said: String = said.iter().map(|note| format!("[sandbox: {note}]\n")).collect();
                 let text = format!("{text}\n{said}{note}[exit {code}]");
                 ToolOutput { exit_code: Some(code), ..ToolOutput::ok(text) }
@@ -102,6 +106,10 @@ impl RunBash {
         }
     }
 }
+
+/// Said when a command tried to write where the sandbox lets nobody.
+const READ_ONLY: &str = "commands write in the working folder and /tmp only, and not to settings of git, editors and agents; \
+                         the user can do it, or start meshapi with --no-sandbox";
 
 /// Said when something in the background was ended with its shell, so that nobody waits for it.
 const CUT_SHORT: &str = "[background processes were killed with their shell; a server needs start_server]\n";

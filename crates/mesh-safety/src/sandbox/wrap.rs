@@ -98,6 +98,15 @@ impl Sandbox {
         self.session.path().join("tmp")
     }
 
+    /// Where a path of the commands really is: their `/tmp` is a folder of the session. What only this machine's own `/tmp` has is
+    /// found there.
+    pub fn real(&self, path: &Path) -> PathBuf {
+        let is_plain = !path.components().any(|part| part == std::path::Component::ParentDir);
+        let below = path.strip_prefix("/tmp").ok().filter(|_| is_plain && self.level == Level::Full);
+        let real = below.filter(|_| !self.policy.may_write(path)).map(|below| self.tmp().join(below));
+        real.filter(|real| real.exists() || !path.exists()).unwrap_or_else(|| path.to_owned())
+    }
+
     /// Lets later commands of the session find this server's port on their own loopback.
     pub fn share(&self, server: Neighbour) {
         self.shared().push(server);

@@ -46,6 +46,8 @@ pub struct Overrides {
     pub optimize_at_gateway: bool,
     /// `--no-sandbox`.
     pub no_sandbox: bool,
+    /// `--allow-net`: hosts that commands may reach.
+    pub allow_net: Vec<String>,
     /// `/system`.
     pub system: Option<String>,
 }
@@ -267,6 +269,11 @@ impl Config {
     /// The gateway does that work, not we.
     pub fn optimize_at_gateway(&self) -> bool {
         self.overrides.optimize_at_gateway
+    }
+
+    /// Hosts that commands may reach.
+    pub fn allow_net(&self) -> &[String] {
+        &self.overrides.allow_net
     }
 
     /// Commands run confined.
