@@ -42,6 +42,8 @@ pub enum Command {
     Man,
     /// Make request bodies cheaper: one JSON body a line in, one a line out
     Optimize(Optimize),
+    /// Ask what the guards say to a command, a path, an address or a text
+    Guard(crate::commands::guard::args::Guard),
     /// Write to other agents, and read what they wrote
     Mail(crate::commands::mail::args::Mail),
     /// Keep mail for agents on several machines

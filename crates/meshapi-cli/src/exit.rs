@@ -24,6 +24,10 @@ pub enum Exit {
     Refused,
     /// The hop or budget limit was reached; the work so far is kept.
     Limit,
+    /// The guards would ask.
+    Asks,
+    /// The guards would block.
+    Blocks,
     /// A message waits in the outbox.
     Queued,
     /// A model or gateway error, or no key.
@@ -43,6 +47,8 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::Limit => 4,
+            Exit::Asks => 10,
+            Exit::Blocks => 20,
             // EX_TEMPFAIL of sysexits.h: it was not done yet, and will be tried again.
             Exit::Queued => 75,
             // 128 + SIGINT, as shells have it.

@@ -54,6 +54,7 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
         Some(Command::Completions(wanted)) => commands::completions::run(*wanted),
         Some(Command::Man) => commands::man::run(),
         Some(Command::Optimize(wanted)) => commands::optimize::run(wanted),
+        Some(Command::Guard(wanted)) => commands::guard::run(wanted, env),
         // It has left before.
         Some(Command::Sandbox(_)) => Ok(Exit::Ok),
         Some(Command::Mail(wanted)) => commands::mail::run(wanted, env),

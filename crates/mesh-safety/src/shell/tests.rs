@@ -37,6 +37,8 @@ fn the_work_of_every_day_passes() {
         "find . -name '*.go' -exec gofmt -l {} +",
         "sed -i 's/a/b/' src/x.rs",
         "N=$(nproc); make -j$N",
+        "sed -i '' 's|a/b|c/d|g' src/x.rs",
+        "find . -name '__pycache__' -type d -exec rm -rf {} +",
     ]);
 }
 
@@ -67,6 +69,9 @@ fn removal_is_judged_by_its_target() {
         "rm -rf \"$HOME\"",
         "find / -delete",
         "find . -delete",
+        "find . -name 'src' -exec rm -rf {} +",
+        "find . -name '__pycache__' -o -name 'src' -exec rm -rf {} +",
+        "sed -i '' 's/a/b/' ../x.rs",
         "shred a",
     ]);
     asks(&["find . -name '*.o' | xargs rm -rf", "git clean -fdx", "RM -RF x", "rm -1rf x"]);

@@ -17,6 +17,7 @@ pub mod completions;
 pub mod demo;
 pub mod exec;
 pub mod gateway;
+pub mod guard;
 pub mod mail;
 pub mod man;
 pub mod optimize;

@@ -110,6 +110,11 @@ fn reason_to_keep(walk: &Walk<'_>, operand: &Arg, recursive: bool) -> Option<Str
     None
 }
 
+/// Whether a build makes a file or folder of this name again.
+pub(super) fn is_build_output(name: &str) -> bool {
+    BUILD_OUTPUT.contains(&name) || is_made_again(Some(&name.to_owned()))
+}
+
 fn is_made_again(name: Option<&String>) -> bool {
     let Some(name) = name else { return false };
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);

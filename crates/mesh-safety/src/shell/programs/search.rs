@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::Call;
 use super::options::Options;
+use super::remove::is_build_output;
 use crate::path::{Finding, Strictness};
 use crate::shell::flow::{Arg, Flow, Taint};
 use crate::shell::walk::Walk;
@@ -118,7 +119,8 @@ impl Search<'_> {
         let recursive = command
             .iter()
             .any(|arg| arg.is_option() && arg.text.contains(['r', 'R']) && arg.text != "--force");
-        if removes && self.narrowed && !recursive && !self.outside {
+        let again = recursive && names_only(self.expression, is_build_output);
+        if removes && self.narrowed && (!recursive || again) && !self.outside {
             return;
         }
         let found = |arg: &Arg| {
@@ -158,6 +160,16 @@ fn is_narrowed(expression: &[Arg]) -> bool {
     !negated && (named || empty)
 }
 
+/// Whether the found files have one of the names that `is_one` knows, and no others.
+fn names_only(expression: &[Arg], is_one: impl Fn(&str) -> bool) -> bool {
+    let mut names = expression
+        .windows(2)
+        .filter(|pair| matches!(pair[0].text.as_str(), "-name" | "-iname"))
+        .map(|pair| pair[1].text.to_lowercase())
+        .peekable();
+    names.peek().is_some() && names.all(|name| is_one(&name))
+}
+
 fn leaves_workspace(walk: &Walk<'_>, roots: &[Arg]) -> bool {
     let here = [Arg::known(".")];
     let roots = if roots.is_empty() { &here } else { roots };
@@ -181,6 +193,15 @@ pub(super) fn fd(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `sed`: writes with `-i`, and its scripts can run commands and write files.
 pub(super) fn sed(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    // BSD's `-i ''` keeps no copy. Elsewhere the empty word is a script that does nothing.
+    let bsd = call
+        .args
+        .windows(2)
+        .position(|pair| pair[0].text == "-i" && pair[1].text.is_empty() && pair[1].is_known);
+    if let Some(at) = bsd {
+        let args: Vec<Arg> = [&call.args[..=at], &call.args[at + 2..]].concat();
+        return sed(walk, &Call { args: &args, name: call.name.clone(), ..*call });
+    }
     let options = Options::of(call.args, "-e -f -l --expression --file --line-length");
     let scripts: Vec<Arg> = options.values("-e", "--expression").cloned().collect();
     let scripts = if scripts.is_empty() && !options.has("-f", "--file") {

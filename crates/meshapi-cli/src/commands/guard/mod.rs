@@ -1,0 +1,133 @@
+//! `meshapi guard`: what the guards say to a command, a path, an address or a text. Nothing is run or fetched.
+
+use std::{
+    io::{self, BufRead, BufWriter, Read, Write, stdin, stdout},
+    net::{IpAddr, ToSocketAddrs},
+    path::PathBuf,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Environment,
+    exit::{Exit, Failure},
+    ui::text,
+};
+
+pub mod args;
+mod case;
+mod hook;
+
+use args::{Ask, Guard, What};
+use case::{Case, Kind, Verdict};
+
+/// Judges what is asked.
+///
+/// # Errors
+/// A mode that is none, or a stream that breaks.
+pub fn run(wanted: &Guard, env: &Environment) -> Result<Exit, Failure> {
+    match &wanted.what {
+        None => lines().map_err(|error| Failure::new(Exit::Failure, "io", error.to_string())),
+        Some(What::Command(ask)) => one(Kind::Command, ask, env),
+        Some(What::Read(ask)) => one(Kind::ReadPath, ask, env),
+        Some(What::Write(ask)) => one(Kind::WritePath, ask, env),
+        Some(What::Url(ask)) => one(Kind::Url, ask, env),
+        Some(What::Secrets(ask)) => one(Kind::Secret, ask, env),
+        Some(What::Hook(wanted)) => {
+            let mut input = String::new();
+            let read = stdin().lock().read_to_string(&mut input).map_err(|error| error.to_string());
+            let answer = read.and_then(|_| hook::answer(&input, &wanted.mode, env.home.clone(), resolve));
+            // Exit code 2 is a refusal in that protocol: whatever goes wrong here, nothing runs.
+            let answer = answer.map_err(|error| Failure::new(Exit::Usage, "usage", error))?;
+            say(&answer.to_string())
+        }
+    }
+}
+
+/// A case a line, an answer a line.
+fn lines() -> io::Result<Exit> {
+    let mut output = BufWriter::new(stdout().lock());
+    for line in stdin().lock().split(b'\n') {
+        let line = line?;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let answer = answer(&line);
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn answer(line: &[u8]) -> Value {
+    let id = serde_json::from_slice::<Value>(line).ok().and_then(|case| case.get("id").cloned());
+    let verdict = match serde_json::from_slice::<Case>(line).map(|case| case.judge()) {
+        Ok(Some(verdict)) => verdict,
+        // What is not understood is not let through.
+        Ok(None) => ask("there is no such mode"),
+        Err(error) => ask(&format!("not a case: {error}")),
+    };
+    let mut answer = json!({"id": id, "verdict": verdict.verdict, "reason": verdict.reasons.join("; ")});
+    if let Some(redacted) = verdict.redacted {
+        answer["redacted"] = redacted.into();
+    }
+    answer
+}
+
+fn ask(why: &str) -> Verdict {
+    Verdict { verdict: "ask", reasons: vec![why.to_owned()], redacted: None }
+}
+
+/// One question of a person or a script.
+fn one(kind: Kind, ask: &Ask, env: &Environment) -> Result<Exit, Failure> {
+    let io = |error: io::Error| Failure::new(Exit::Failure, "io", error.to_string());
+    let mut input = ask.text.clone();
+    if input == "-" {
+        input.clear();
+        stdin().lock().read_to_string(&mut input).map_err(io)?;
+    }
+    let cwd = ask.cwd.clone().map_or_else(std::env::current_dir, Ok).map_err(io)?;
+    let cwd = std::path::absolute(cwd).map_err(io)?;
+    let dns = match (kind, mesh_safety::WebTarget::parse(&input)) {
+        (Kind::Url, Ok(target)) => [(target.host(), resolve(&target.host()))].into(),
+        _ => Default::default(),
+    };
+    let (mode, home): (_, Option<PathBuf>) = (Some(ask.mode.clone()), env.home.clone());
+    let case = Case { kind, input, mode, cwd, home, dns, redirects: Vec::new() };
+    let verdict = case.judge().ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            "usage",
+            format!("there is no mode {:?}: default, accept-edits, auto, bypass", ask.mode),
+        )
+    })?;
+    if ask.json {
+        let line = serde_json::to_string(&verdict).map_err(|error| io(error.into()))?;
+        say(&line)?;
+    } else {
+        let mut lines = vec![verdict.verdict.to_owned()];
+        lines.extend(verdict.reasons.iter().map(|reason| format!("  {reason}")));
+        lines.extend(verdict.redacted.iter().map(|redacted| format!("without them: {redacted}")));
+        say(&text::sanitize(&lines.join("\n")))?;
+    }
+    Ok(match verdict.verdict {
+        "allow" => Exit::Ok,
+        "block" => Exit::Blocks,
+        _ => Exit::Asks,
+    })
+}
+
+fn say(line: &str) -> Result<Exit, Failure> {
+    let mut out = stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, "io", error.to_string()))
+        }
+        _ => Ok(Exit::Ok),
+    }
+}
+
+/// What the machine's name service says; nothing where it fails.
+fn resolve(host: &str) -> Vec<IpAddr> {
+    (host, 0).to_socket_addrs().map_or(Vec::new(), |found| found.map(|address| address.ip()).collect())
+}
