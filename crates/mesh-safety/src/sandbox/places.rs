@@ -1,4 +1,5 @@
 //! Tables: what of the system and of a home is seen inside, and what is never written.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux uses all of them"))]
 
 /// Folders of the system that are seen, read-only. Links among them (`/bin` to `usr/bin`) are made again.
 #[rustfmt::skip]

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,9 @@ fn too_wide(root: &Path) -> bool {
 }
 
 /// The path without `.` and `..`, by its letters alone.
+#[cfg(any(target_os = "linux", test))]
 pub(super) fn plain(path: &Path) -> PathBuf {
+    use std::path::Component;
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

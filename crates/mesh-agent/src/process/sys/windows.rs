@@ -1,6 +1,7 @@
 //! Windows: `cmd /C`, and the shell alone is ended. Compiles in principle; not a supported platform yet.
 
 use std::{
+    ffi::OsString,
     io::{self, PipeReader, Read},
     process::ExitStatus,
 };
@@ -27,8 +28,13 @@ pub(crate) fn shell(text: &str) -> Command {
     command
 }
 
+/// The shell and its arguments. There is no sandbox here that would take them.
+pub(crate) fn words(text: &str) -> Vec<OsString> {
+    ["cmd", "/C", text].map(OsString::from).into()
+}
+
 /// Starts the shell.
-pub(crate) fn start(mut command: Command) -> io::Result<Shell> {
+pub(crate) fn start(mut command: Command, _leads: bool) -> io::Result<Shell> {
     let child = command.kill_on_drop(true).spawn()?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::NotFound)?;
     Ok(Shell { child, pid })

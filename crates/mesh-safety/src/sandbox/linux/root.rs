@@ -223,6 +223,10 @@ fn only_for_root() -> Vec<PathBuf> {
     }
     let Ok(entries) = fs::read_dir("/etc") else { return Vec::new() };
     let is_private = |entry: &fs::DirEntry| {
+        // A link is as private as what it leads to, which is seen by its own name.
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            return false;
+        }
         let mode = entry.metadata().map_or(0o777, |meta| meta.permissions().mode());
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         mode & if is_folder { 0o005 } else { 0o004 } == 0
@@ -251,6 +255,13 @@ impl NewRoot<'_> {
             self.folder(Path::new(folder)).step(|| format!("making /{folder}"))?;
         }
         self.file(Path::new(EMPTY_FILE)).step(|| "making an empty file".into())?;
+        // Read-only once, so that what is taken from them is too.
+        for empty in [EMPTY_FOLDER, EMPTY_FILE] {
+            let step = || format!("closing /{empty}");
+            let place = open_plain(self.root, Path::new(empty)).step(step)?;
+            attach(&copy(place.as_fd(), "", READ_ONLY | NO_SUID | NO_DEVICES).step(step)?, place.as_fd())
+                .step(step)?;
+        }
         for (link, says) in links {
             self.link(&says, &link).step(|| format!("linking {}", link.display()))?;
         }
@@ -341,7 +352,8 @@ impl NewRoot<'_> {
             rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
         });
         let empty = if is_folder { EMPTY_FOLDER } else { EMPTY_FILE };
-        let tree = copy(self.root, empty, READ_ONLY | NO_SUID | NO_DEVICES).step(step)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(self.root, empty, flags).step(step)?;
         attach(&tree, place.as_fd()).step(step)
     }
 
