@@ -56,7 +56,11 @@ impl Metrics {
                 "Requests turned away for their size, their rate or want of room.",
                 &self.refused,
             ),
-            ("mailbox_batches_total", "Transactions written; each is one sync of the log.", &self.batches),
+            (
+                "mailbox_batches_total",
+                "Transactions; each that changed something is one sync of the log.",
+                &self.batches,
+            ),
             ("mailbox_commands_total", "Changes in these transactions.", &self.commands),
             ("mailbox_failed_batches_total", "Transactions that failed.", &self.failed_batches),
         ];

@@ -114,6 +114,8 @@ impl<S: Store> Shared<S> {
         };
         let limit = if route == Route::Batch { self.limits.batch_bytes } else { self.limits.body_bytes };
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        // One who waits for mail holds no headers meanwhile.
+        drop(parts);
         let (body, permit) = self.read(body, announced, limit).await?;
         let reply = self.route(route, &call, body).await;
         drop(permit);
