@@ -161,7 +161,14 @@ impl World {
 
     /// Whether the process that was to be let alone is gone.
     pub(crate) fn victim_gone(&mut self) -> bool {
-        !matches!(self.victim.try_wait(), Ok(None))
+        // A signal that was sent takes a moment on a busy machine.
+        for _ in 0..30 {
+            if !matches!(self.victim.try_wait(), Ok(None)) {
+                return true;
+            }
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        false
     }
 }
 

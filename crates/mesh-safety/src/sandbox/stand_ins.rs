@@ -6,15 +6,25 @@
 //! stand-in is known by its looks, so one that a killed program left behind is cleared up by the next.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, linkat, mknodat, openat,
+        openat2, statat, unlinkat,
+    },
+    io::Errno,
+};
 
 use super::scan::is_there;
 
@@ -77,10 +87,9 @@ pub(super) fn hold(roots: &[PathBuf], wanted: Vec<Wanted>) -> io::Result<StandIn
         wait_for(&lock)?;
         held.locks.push(lock);
     }
-    // One node under many names is made faster than many nodes.
-    let mut node: Option<PathBuf> = None;
+    let mut maker = Maker { folder: None, node: None };
     for wanted in wanted {
-        let state = match make(&wanted, &mut node) {
+        let state = match maker.make(&wanted) {
             Ok(()) => State::StandIn,
             // Also by another command that needs it now, or by one that was killed.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match is_stand_in(&wanted) {
@@ -101,7 +110,8 @@ pub(super) fn hold(roots: &[PathBuf], wanted: Vec<Wanted>) -> io::Result<StandIn
 
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)
+    let is_link = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+    is_link || matches!(error.kind(), NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem)
 }
 
 fn wait_for(lock: &File) -> io::Result<()> {
@@ -117,37 +127,55 @@ fn wait_for(lock: &File) -> io::Result<()> {
     }
 }
 
-fn make(wanted: &Wanted, node: &mut Option<PathBuf>) -> io::Result<()> {
-    let Some(text) = wanted.text else {
-        if let Some(node) = node {
-            match fs::hard_link(node, &wanted.path) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-                // Another disk, or a disk without such links.
-                Err(_) => {}
-            }
-        }
-        mknodat(CWD, &wanted.path, FileType::Socket, Mode::empty(), 0)?;
-        *node = Some(wanted.path.clone());
-        return Ok(());
-    };
-    if is_there(&wanted.path) {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    // Written under another name first: nobody sees half of it.
-    let folder = wanted.path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile_in(folder)?;
-    io::Write::write_all(&mut file.0, text.as_bytes())?;
-    file.0.set_permissions(fs::Permissions::from_mode(0o444))?;
-    let made = fs::hard_link(&file.1, &wanted.path);
-    fs::remove_file(&file.1)?;
-    made
+/// Makes stand-ins, each in a folder that no link leads to: another command may be at work and swap one for a link.
+struct Maker {
+    /// The folder of the last name: names come sorted.
+    folder: Option<(PathBuf, OwnedFd)>,
+    /// The first node: one under many names is made faster than many.
+    node: Option<(OwnedFd, OsString)>,
 }
 
-fn tempfile_in(folder: &Path) -> io::Result<(File, PathBuf)> {
-    let path = folder.join(format!(".meshapi-{}", std::process::id()));
-    let file = File::options().write(true).create_new(true).open(&path)?;
-    Ok((file, path))
+impl Maker {
+    fn make(&mut self, wanted: &Wanted) -> io::Result<()> {
+        let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        if self.folder.as_ref().is_none_or(|(known, _)| known != parent) {
+            self.folder = Some((parent.to_owned(), open_plain(parent)?));
+        }
+        let Some((_, folder)) = &self.folder else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(text) = wanted.text else {
+            if let Some((first, known)) = &self.node {
+                match linkat(first, known, folder, name, AtFlags::empty()) {
+                    Ok(()) => return Ok(()),
+                    Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+                    // Another disk, or a disk without such links.
+                    Err(_) => {}
+                }
+            }
+            mknodat(folder, name, FileType::Socket, Mode::empty(), 0)?;
+            self.node = Some((folder.try_clone()?, name.to_owned()));
+            return Ok(());
+        };
+        if statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(Errno::EXIST.into());
+        }
+        // Written under another name first: nobody sees half of it.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let draft = format!(".meshapi-{}-{now}", std::process::id());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(folder, &*draft, flags, Mode::from_raw_mode(0o600))?);
+        let written = io::Write::write_all(&mut file, text.as_bytes())
+            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o444)))
+            .and_then(|()| Ok(linkat(folder, &*draft, folder, name, AtFlags::empty())?));
+        unlinkat(folder, &*draft, AtFlags::empty())?;
+        written
+    }
+}
+
+fn open_plain(folder: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, folder, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
 }
 
 impl Drop for StandIns {
@@ -157,8 +185,11 @@ impl Drop for StandIns {
         let mut ours = self.names.iter().filter(|(_, state)| *state == State::StandIn).peekable();
         if ours.peek().is_some() && self.locks.iter().all(alone) {
             for (wanted, _) in ours {
-                if is_stand_in(wanted) {
-                    let _ = fs::remove_file(&wanted.path);
+                let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else {
+                    continue;
+                };
+                if let (true, Ok(folder)) = (is_stand_in(wanted), open_plain(parent)) {
+                    let _ = unlinkat(&folder, name, AtFlags::empty());
                 }
             }
         }
