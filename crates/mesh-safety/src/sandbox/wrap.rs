@@ -26,6 +26,8 @@ pub struct Sandbox {
     session: TempDir,
     count: AtomicU64,
     neighbours: Mutex<Vec<Neighbour>>,
+    /// Locked as long as the session lives: whoever clears up after killed ones leaves it alone.
+    _alive: Option<File>,
 }
 
 /// What a call may have beyond the policy. Set by what the command is, never by what it says.
@@ -53,8 +55,10 @@ impl Sandbox {
         if level == Level::None {
             return Err(SandboxError::Unavailable { missing: "nothing that confines".into() });
         }
+        #[cfg(target_os = "linux")]
+        sweep();
         let session = tempfile::Builder::new()
-            .prefix("meshapi-session-")
+            .prefix(SESSION)
             .tempdir()
             .step(|| "making the session's private folder".into())?;
         for name in ["tmp", "home"] {
@@ -63,6 +67,7 @@ impl Sandbox {
         #[cfg(target_os = "linux")]
         give_away(&policy, session.path())
             .step(|| "giving the session's folder to the project's owner".into())?;
+        let alive = keep_alive(session.path());
         let policy = Policy { session: Some(session.path().to_owned()), ..policy };
         Ok(Sandbox {
             helper: helper.into(),
@@ -71,6 +76,7 @@ impl Sandbox {
             session,
             count: AtomicU64::new(0),
             neighbours: Mutex::default(),
+            _alive: alive,
         })
     }
 
@@ -182,6 +188,42 @@ fn give_away(policy: &Policy, session: &Path) -> std::io::Result<()> {
         std::os::unix::fs::chown(folder, Some(user.as_raw()), Some(group.as_raw()))?;
     }
     Ok(())
+}
+
+/// Names of sessions' folders begin so.
+const SESSION: &str = "meshapi-session-";
+
+/// Marks a session's folder as in use; without a lock it is only swept away later.
+#[cfg(target_os = "linux")]
+fn keep_alive(session: &Path) -> Option<File> {
+    let folder = File::open(session).ok()?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockShared).ok()?;
+    Some(folder)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_alive(_: &Path) -> Option<File> {
+    None
+}
+
+/// Removes what sessions left that were killed: our own folders that nobody holds.
+#[cfg(target_os = "linux")]
+fn sweep() {
+    use std::os::unix::fs::MetadataExt;
+    /// A younger one may be about to be locked.
+    const AGE: std::time::Duration = std::time::Duration::from_secs(60);
+    let us = rustix::process::getuid().as_raw();
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let is_session = entry.file_name().to_string_lossy().starts_with(SESSION);
+        let Some(meta) = entry.metadata().ok().filter(|meta| is_session && meta.is_dir()) else { continue };
+        let is_old = meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > AGE));
+        let Some(folder) = File::open(entry.path()).ok().filter(|_| is_old && meta.uid() == us) else {
+            continue;
+        };
+        if rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The job as a file in memory: read from the start by whoever inherits it.
