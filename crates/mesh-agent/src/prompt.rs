@@ -6,7 +6,7 @@ use std::path::Path;
 /// makes some models write tool calls as text (seed 10.5).
 const GUIDANCE: &str = "\
 Working directory: {cwd}; relative paths start there.
-Act with tools; do not ask the user to run commands. Look before you change, make the smallest change that does the job, check it by running it.
+Act with tools; do not ask the user to run commands. Look before you change, make the smallest change that does the job, run it to check.
 Plan first when a task needs more than about 3 tool calls: create_plan, steps of 1-2 calls under 30 s. Set a step in_progress before it and completed \
 right after; if it cannot be done, mark it blocked and revise the plan. Never claim to be finished while steps are open, or that something \
 works that you did not run.

@@ -20,7 +20,7 @@ const SHOWN: usize = 200;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "glob",
-    description: "Find files by pattern (src/**/*.rs), newest first. Skips ignored files.",
+    description: "Find files by pattern (src/**/*.rs), newest first.",
     parameters: r#"{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"}},"required":["pattern"]}"#,
     required: &["pattern"],
 };

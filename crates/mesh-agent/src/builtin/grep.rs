@@ -39,7 +39,7 @@ const HEAP_BYTES: usize = 32 * 1024 * 1024;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "grep",
-    description: "Search file contents by regex. Skips ignored files.",
+    description: "Search file contents by regex, ignored files left out.",
     parameters: r#"{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"},"glob":{"type":"string"},"case_insensitive":{"type":"boolean"},"context":{"type":"integer"},"limit":{"type":"integer"}},"required":["pattern"]}"#,
     required: &["pattern"],
 };
