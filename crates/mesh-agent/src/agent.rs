@@ -13,7 +13,7 @@ use mesh_client::{
     Answer, ClientError, Completion, Delivery, StreamEvent,
     wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
-use mesh_safety::{Action, Decision, Policy, Reason, judge, judge_allowed};
+use mesh_safety::{Action, Decision, Policy, Reason, judge, judge_allowed, sandbox::Sandbox};
 use tracing::Instrument;
 
 use crate::{
@@ -142,6 +142,12 @@ impl Agent {
     /// Keeps every input and effect with this recorder from now on.
     pub fn record_with(&mut self, recorder: Box<dyn Recorder>) {
         self.recorder = recorder;
+    }
+
+    /// Confines the commands from the next call on; `unconfined` says that they were to be and cannot be: then they ask.
+    pub fn confine(&mut self, sandbox: Option<Arc<Sandbox>>, unconfined: bool) {
+        self.context.sandbox = sandbox;
+        self.policy.unconfined = unconfined;
     }
 
     /// Makes requests cheaper with this saver from now on, where the dial is above 0.

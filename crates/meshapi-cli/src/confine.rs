@@ -1,6 +1,6 @@
 //! Which sandbox the commands of a run get, and in which words its level is told.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, thread::JoinHandle};
 
 use mesh_safety::sandbox::{self, Level, Sandbox};
 
@@ -15,7 +15,57 @@ pub struct Confinement {
     pub lacks: Option<String>,
 }
 
+/// A confinement that may still be looked for, so that nobody waits for it before there is a command to confine.
+#[derive(Debug)]
+pub struct Confining {
+    search: Option<JoinHandle<Confinement>>,
+    found: Confinement,
+}
+
+impl Confining {
+    /// Looks for the strongest that holds on this machine: see [`Confinement::of_machine`].
+    pub fn search(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confining {
+        let (folder, cwd, home) = (folder.clone(), cwd.to_owned(), home.map(Path::to_owned));
+        let hosts = hosts.to_vec();
+        let look = move || Confinement::of_machine(&folder, &cwd, home.as_deref(), &hosts);
+        match std::thread::Builder::new().name("sandbox".into()).spawn(look) {
+            Ok(search) => Confining { search: Some(search), found: Confinement::default() },
+            Err(error) => {
+                Confining::from(Confinement::missing(format!("no thread could be started: {error}")))
+            }
+        }
+    }
+
+    /// Whether it is still looked for.
+    pub fn is_open(&self) -> bool {
+        self.search.is_some()
+    }
+
+    /// Waits for it. Says whether this was the first time that it is known.
+    pub fn wait(&mut self) -> bool {
+        let Some(search) = self.search.take() else { return false };
+        self.found =
+            search.join().unwrap_or_else(|_| Confinement::missing("the search for it failed".into()));
+        true
+    }
+
+    /// What was found; none while it is looked for.
+    pub fn found(&self) -> &Confinement {
+        &self.found
+    }
+}
+
+impl From<Confinement> for Confining {
+    fn from(found: Confinement) -> Confining {
+        Confining { search: None, found }
+    }
+}
+
 impl Confinement {
+    fn missing(lacks: String) -> Confinement {
+        Confinement { sandbox: None, lacks: Some(lacks) }
+    }
+
     /// None, because the user said so.
     pub fn off() -> Confinement {
         Confinement::default()
@@ -28,16 +78,17 @@ impl Confinement {
     pub fn of_machine(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confinement {
         let helper = Path::new("/proc/self/exe");
         let strength = sandbox::probe(helper, Some(&folder.file("sandbox-level")));
-        let missing = |lacks: String| Confinement { sandbox: None, lacks: Some(lacks) };
         if strength.level == Level::None {
-            return missing(strength.lacks.unwrap_or_else(|| "it has nothing that confines".into()));
+            return Confinement::missing(
+                strength.lacks.unwrap_or_else(|| "it has nothing that confines".into()),
+            );
         }
         let policy = sandbox::Policy::new(&[cwd.to_owned()], home);
         let network = sandbox::Network::Hosts(hosts.to_vec());
         let policy = policy.map(|policy| sandbox::Policy { network, ..policy });
         match policy.and_then(|policy| Sandbox::new(helper, policy, strength.level)) {
             Ok(sandbox) => Confinement { sandbox: Some(Arc::new(sandbox)), lacks: strength.lacks },
-            Err(error) => missing(error.line()),
+            Err(error) => Confinement::missing(error.line()),
         }
     }
 

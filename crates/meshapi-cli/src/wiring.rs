@@ -25,7 +25,7 @@ use mesh_safety::{PermissionMode, Policy};
 
 use crate::{
     config::Config,
-    confine::Confinement,
+    confine::{Confinement, Confining},
     exit::{Exit, Failure},
     savings::{Books, Cut},
 };
@@ -40,8 +40,20 @@ pub struct Wired {
     pub client: MeshClient,
     /// What the dial did.
     pub savings: Books,
-    /// What confines commands.
-    pub confined: Confinement,
+    /// What confines commands; while it is looked for the agent runs none.
+    pub confined: Confining,
+}
+
+impl Wired {
+    /// Waits until it is known what confines commands, and gives it to the agent. Returns a warning the first time, if there is one.
+    pub fn confine(&mut self) -> Option<String> {
+        if !self.confined.wait() {
+            return None;
+        }
+        let found = self.confined.found();
+        self.agent.confine(found.sandbox.clone(), found.is_missing());
+        found.warning()
+    }
 }
 
 /// Who answers, and who knows the prices.
@@ -87,8 +99,8 @@ pub fn wire(
 ) -> Result<Wired, Failure> {
     let headless = asker.is_none();
     let confined = match config.is_sandboxed() {
-        true => Confinement::of_machine(config.folder(), cwd, home, config.allow_net()),
-        false => Confinement::off(),
+        true => Confining::search(config.folder(), cwd, home, config.allow_net()),
+        false => Confinement::off().into(),
     };
     wire_confined(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker, confined)
 }
@@ -106,7 +118,7 @@ pub fn wire_to(
     headless: bool,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<Wired, Failure> {
-    wire_confined(gateway, config, cwd, home, mode, headless, asker, Confinement::off())
+    wire_confined(gateway, config, cwd, home, mode, headless, asker, Confinement::off().into())
 }
 
 #[expect(clippy::too_many_arguments, reason = "what the two doors above take, and the sandbox")]
@@ -118,7 +130,7 @@ fn wire_confined(
     mode: PermissionMode,
     headless: bool,
     asker: Option<Arc<dyn Asker>>,
-    confined: Confinement,
+    confined: Confining,
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
@@ -143,14 +155,14 @@ fn wire_confined(
             home: home.clone(),
             env: Arc::new(ChildEnv { removed }),
             line: Default::default(),
-            sandbox: confined.sandbox.clone(),
+            sandbox: confined.found().sandbox.clone(),
         },
         policy: Policy {
             workspace: cwd.to_owned(),
             home,
             headless,
             workspace_reads: values.workspace_reads,
-            unconfined: confined.is_missing(),
+            unconfined: confined.is_open() || confined.found().is_missing(),
         },
         mode: SharedMode::new(mode),
         settings: Settings {

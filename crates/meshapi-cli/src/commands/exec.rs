@@ -58,12 +58,12 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     let cwd = std::env::current_dir().map_err(|error| {
         Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
     })?;
-    let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
-    if let Some(warning) = wired.confined.warning() {
-        exit::warn(&mut stderr(), theme, warning);
-    }
+    let mut wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
     let format = cli.headless.output_format;
     let attachments = Attachments::new(&cwd, env.home.as_deref());
+    if let Some(warning) = wired.confine() {
+        exit::warn(&mut stderr(), theme, warning);
+    }
     let partial = cli.headless.include_partial_messages;
     let job = Job { format, partial, cwd, theme, config, attachments };
     commands::runtime()?.block_on(async move {
@@ -142,7 +142,7 @@ impl Job {
                 KeySource::Credentials | KeySource::LegacyConfig => "file",
             }),
             version: env!("CARGO_PKG_VERSION"),
-            sandbox: wired.confined.level().as_str(),
+            sandbox: wired.confined.found().level().as_str(),
         });
         Output::Json(run)
     }

@@ -61,9 +61,6 @@ impl Core {
             Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
         })?;
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
-        if let Some(warning) = wired.confined.warning() {
-            person.say(&[Line::prose(Style::Warn, &warning)]);
-        }
         guard.keep(wired.servers.clone());
         let attachments = Attachments::new(&cwd, env.home.as_deref());
         Ok(Core { wired, config, cwd, interrupt, attachments, models, runtime, guard })
@@ -123,6 +120,9 @@ impl Core {
 
     /// The prompt with the images that it names; `None` if they were not waited for.
     pub(super) fn prepare(&mut self, text: &str, person: &mut dyn Ask) -> Option<Content> {
+        if let Some(warning) = self.wired.confine() {
+            person.say(&[Line::prose(Style::Warn, &warning)]);
+        }
         let busy = self.begin();
         if self.attachments.goes_to_web(text) {
             person.say(&[fetching()]);
@@ -154,7 +154,9 @@ impl Core {
     }
 
     /// Ends the session's servers.
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        // What is looked for makes folders, and takes them away when it is done.
+        self.wired.confined.wait();
         self.runtime.block_on(self.wired.servers.kill_all());
     }
 }

@@ -87,6 +87,8 @@ async fn play(demo: Demo, theme: Theme, folder: PathBuf) -> Result<Exit, Failure
     let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
     let mut screen = TextRun::new(stdout(), stderr(), theme, interrupt.clone());
     let hands = Hands { listener: &mut screen, approver: &mut Nobody, interrupt: &interrupt };
+    // Where commands cannot be confined they ask, and the demo says so.
+    let _ = wired.confine();
     let report = wired.agent.run_turn(Content::Text(PROMPT.to_owned()), hands).await;
     signals.abort();
     wired.servers.kill_all().await;
