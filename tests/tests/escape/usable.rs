@@ -12,7 +12,7 @@ pub(crate) const USES: &[Usage] = &[
     Usage("serve and ask on the loopback", "perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new(Listen=>1,LocalAddr=>\"127.0.0.1\") or die; if(!fork){$c=$s->accept;print $c \"served\";exit} $c=IO::Socket::INET->new(\"127.0.0.1:\".$s->sockport) or die; print <$c>; wait'", "served"),
     Usage("talk over a socket of its own", "perl -MIO::Socket::UNIX -e '$s=IO::Socket::UNIX->new(Local=>\"/tmp/s\",Listen=>1) or die; if(!fork){$c=$s->accept;print $c \"served\";exit} $c=IO::Socket::UNIX->new(Peer=>\"/tmp/s\") or die; print <$c>; wait'", "served"),
     Usage("scratch files", "f=$(mktemp) && echo t >$f && cat $f && echo h >$HOME/x && cat $HOME/x && echo s >/dev/shm/x && cat /dev/shm/x", "t\nh\ns"),
-    Usage("processes of its own", "sleep 5 & ps -o comm= -p $! || cat /proc/$!/comm; kill $!", "sleep"),
+    Usage("processes of its own", "sleep 9 & for i in $(seq 99); do c=$(ps -o comm= -p $! || cat /proc/$!/comm); [ \"$c\" = sleep ] && break; done; echo $c; kill $!", "sleep"),
     Usage("pipes, substitution and archives", "bash -c 'cat <(tar cf - nested.txt | tar tf -)'", "nested.txt"),
     Usage("many processes", "for i in $(seq 200); do sleep 1 & done; echo many; kill $(jobs -p)", "many"),
     Usage("a terminal of its own", "script -qec 'echo typed' /dev/null </dev/null", "typed"),

@@ -73,6 +73,7 @@ fn redacted(lab: &Lab, screen: &str) -> String {
         (r"•\s+\d+\.\ds", "•  TIMEs"),
         (r"\d+\.\ds", "TIMEs"),
         (r"pid \d+", "pid PID"),
+        (r"req_\d+", "req_N"),
     ];
     redact.iter().fold(text, |text, (pattern, with)| {
         regex::Regex::new(pattern).expect("a pattern").replace_all(&text, *with).into_owned()
