@@ -1,6 +1,11 @@
 //! Which sandbox the commands of a run get, and in which words its level is told.
 
-use std::{path::Path, sync::Arc, thread::JoinHandle};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use mesh_safety::sandbox::{self, Level, Sandbox};
 
@@ -16,20 +21,29 @@ pub struct Confinement {
 }
 
 /// A confinement that may still be looked for, so that nobody waits for it before there is a command to confine.
+///
+/// The search starts when somebody waits for it, or after [`HEAD_START`]: the first prompt has the machine to itself.
 #[derive(Debug)]
 pub struct Confining {
-    search: Option<JoinHandle<Confinement>>,
+    search: Option<(JoinHandle<Confinement>, mpsc::Sender<()>)>,
     found: Confinement,
 }
+
+/// In that time the first prompt stands (about 10 ms on a slow machine).
+const HEAD_START: Duration = Duration::from_millis(30);
 
 impl Confining {
     /// Looks for the strongest that holds on this machine: see [`Confinement::of_machine`].
     pub fn search(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confining {
         let (folder, cwd, home) = (folder.clone(), cwd.to_owned(), home.map(Path::to_owned));
         let hosts = hosts.to_vec();
-        let look = move || Confinement::of_machine(&folder, &cwd, home.as_deref(), &hosts);
+        let (hurry, hurried) = mpsc::channel();
+        let look = move || {
+            let _ = hurried.recv_timeout(HEAD_START);
+            Confinement::of_machine(&folder, &cwd, home.as_deref(), &hosts)
+        };
         match std::thread::Builder::new().name("sandbox".into()).spawn(look) {
-            Ok(search) => Confining { search: Some(search), found: Confinement::default() },
+            Ok(search) => Confining { search: Some((search, hurry)), found: Confinement::default() },
             Err(error) => {
                 Confining::from(Confinement::missing(format!("no thread could be started: {error}")))
             }
@@ -43,7 +57,8 @@ impl Confining {
 
     /// Waits for it. Says whether this was the first time that it is known.
     pub fn wait(&mut self) -> bool {
-        let Some(search) = self.search.take() else { return false };
+        let Some((search, hurry)) = self.search.take() else { return false };
+        drop(hurry);
         self.found =
             search.join().unwrap_or_else(|_| Confinement::missing("the search for it failed".into()));
         true

@@ -57,10 +57,11 @@ impl Sandbox {
         }
         #[cfg(target_os = "linux")]
         sweep();
-        let session = tempfile::Builder::new()
-            .prefix(SESSION)
-            .tempdir()
-            .step(|| "making the session's private folder".into())?;
+        let mut session = tempfile::Builder::new();
+        session.prefix(SESSION);
+        #[cfg(unix)]
+        session.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let session = session.tempdir().step(|| "making the session's private folder".into())?;
         for name in ["tmp", "home"] {
             fs::create_dir(session.path().join(name)).step(|| format!("making the session's {name}"))?;
         }
@@ -214,8 +215,10 @@ fn sweep() {
     const AGE: std::time::Duration = std::time::Duration::from_secs(60);
     let us = rustix::process::getuid().as_raw();
     for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
-        let is_session = entry.file_name().to_string_lossy().starts_with(SESSION);
-        let Some(meta) = entry.metadata().ok().filter(|meta| is_session && meta.is_dir()) else { continue };
+        if !entry.file_name().to_string_lossy().starts_with(SESSION) {
+            continue;
+        }
+        let Some(meta) = entry.metadata().ok().filter(fs::Metadata::is_dir) else { continue };
         let is_old = meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > AGE));
         let Some(folder) = File::open(entry.path()).ok().filter(|_| is_old && meta.uid() == us) else {
             continue;
