@@ -10,7 +10,7 @@ use std::{
 };
 
 use mesh_client::scripted::{Reply, Script, ScriptedRequest};
-use mesh_tests::lab::{Lab, binary};
+use mesh_tests::lab::{KEY, Lab, binary};
 use serde_json::{Value, json};
 
 fn says(text: &str) -> Reply {
@@ -268,6 +268,28 @@ fn without_namespaces_the_level_drops_visibly() {
     let told = &results(&lab.requests()[1])[0];
     assert!(!told.contains("TOPSECRET") && !told.contains("seen") && told.ends_with("[exit 0]"), "{told}");
     assert!(lab.work().join("made").exists() && !lab.work().join(".envrc").exists());
+}
+
+#[test]
+fn the_doctor_says_the_level_and_never_the_key() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let run = lab.run(&["doctor", "--json"]);
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((run.code, &told["ok"]), (Some(0), &json!(true)), "{}{}", run.out, run.err);
+    let says = |name: &str| {
+        let check = told["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+        format!("{}: {}", check["state"].as_str().unwrap(), check["says"].as_str().unwrap())
+    };
+    assert_eq!(says("sandbox"), "ok: full");
+    assert_eq!(says("key"), "ok: found: MESHAPI_API_KEY");
+    assert_eq!(says("folder"), format!("ok: {}", lab.work().canonicalize().unwrap().display()));
+    assert!(!run.out.contains(KEY) && lab.requests().is_empty());
+    let plain = lab.run(&["--no-sandbox", "doctor"]);
+    assert!(plain.out.contains("! sandbox  off, by --no-sandbox"), "{}", plain.out);
+    let keyless = lab.command(&["doctor"]).env_remove("MESHAPI_API_KEY").output().unwrap();
+    let out = String::from_utf8_lossy(&keyless.stdout);
+    assert_eq!(keyless.status.code(), Some(1));
+    assert!(out.contains("✗ key      none\n            set MESHAPI_API_KEY"), "{out}");
 }
 
 #[test]

@@ -50,6 +50,16 @@ pub enum Command {
     Gateway(crate::commands::gateway::args::Gateway),
     /// Run a command confined: writes in this folder only, no keys, no network
     Sandbox(Sandbox),
+    /// Look whether everything is here that a session needs, and how well commands are confined
+    Doctor(Doctor),
+}
+
+/// `meshapi doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Doctor {
+    /// Say it as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `meshapi sandbox`.

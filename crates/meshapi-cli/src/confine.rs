@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -20,6 +20,54 @@ pub struct Confinement {
     pub lacks: Option<String>,
 }
 
+/// What is known of the sandbox at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It is looked for.
+    #[default]
+    Unknown,
+    /// The user turned it off.
+    Off,
+    /// Commands are confined so well.
+    At(Level),
+}
+
+impl Standing {
+    /// The words for it in a row; empty while nothing is known.
+    pub fn words(self) -> &'static str {
+        match self {
+            Standing::Unknown => "",
+            Standing::Off | Standing::At(Level::None) => "no sandbox",
+            Standing::At(Level::NoMounts) => "sandbox no-mounts",
+            Standing::At(Level::Seatbelt) => "sandbox seatbelt",
+            Standing::At(Level::Full) => "sandbox full",
+        }
+    }
+
+    /// Whether a person has to know: commands are less confined than they could be.
+    pub fn is_weak(self) -> bool {
+        match self {
+            Standing::Unknown | Standing::At(Level::Full | Level::Seatbelt) => false,
+            Standing::Off | Standing::At(Level::None | Level::NoMounts) => true,
+        }
+    }
+}
+
+/// A [`Standing`] that many look at.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStanding(Arc<Mutex<Standing>>);
+
+impl SharedStanding {
+    /// What is known now.
+    pub fn get(&self) -> Standing {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, standing: Standing) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+}
+
 /// A confinement that may still be looked for, so that nobody waits for it before there is a command to confine.
 ///
 /// The search starts when somebody waits for it, or after [`HEAD_START`]: the first prompt has the machine to itself.
@@ -27,6 +75,7 @@ pub struct Confinement {
 pub struct Confining {
     search: Option<(JoinHandle<Confinement>, mpsc::Sender<()>)>,
     found: Confinement,
+    standing: SharedStanding,
 }
 
 /// In that time the first prompt stands (about 10 ms on a slow machine).
@@ -37,13 +86,19 @@ impl Confining {
     pub fn search(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confining {
         let (folder, cwd, home) = (folder.clone(), cwd.to_owned(), home.map(Path::to_owned));
         let hosts = hosts.to_vec();
+        let standing = SharedStanding::default();
+        if let Some(known) = sandbox::recall(Path::new(HELPER), &folder.file(REMEMBERED)) {
+            standing.set(Standing::At(known.level));
+        }
         let (hurry, hurried) = mpsc::channel();
         let look = move || {
             let _ = hurried.recv_timeout(HEAD_START);
             Confinement::of_machine(&folder, &cwd, home.as_deref(), &hosts)
         };
         match std::thread::Builder::new().name("sandbox".into()).spawn(look) {
-            Ok(search) => Confining { search: Some((search, hurry)), found: Confinement::default() },
+            Ok(search) => {
+                Confining { search: Some((search, hurry)), found: Confinement::default(), standing }
+            }
             Err(error) => {
                 Confining::from(Confinement::missing(format!("no thread could be started: {error}")))
             }
@@ -61,7 +116,13 @@ impl Confining {
         drop(hurry);
         self.found =
             search.join().unwrap_or_else(|_| Confinement::missing("the search for it failed".into()));
+        self.standing.set(self.found.standing());
         true
+    }
+
+    /// What is known of it at any time.
+    pub fn standing(&self) -> &SharedStanding {
+        &self.standing
     }
 
     /// What was found; none while it is looked for.
@@ -72,9 +133,17 @@ impl Confining {
 
 impl From<Confinement> for Confining {
     fn from(found: Confinement) -> Confining {
-        Confining { search: None, found }
+        let standing = SharedStanding::default();
+        standing.set(found.standing());
+        Confining { search: None, found, standing }
     }
 }
+
+/// Ourselves, also when the file was replaced since.
+const HELPER: &str = "/proc/self/exe";
+
+/// The file of our folder that keeps what was found out about the machine.
+const REMEMBERED: &str = "sandbox-level";
 
 impl Confinement {
     fn missing(lacks: String) -> Confinement {
@@ -91,8 +160,8 @@ impl Confinement {
     ///
     /// Of the network they reach `hosts`; what else they ask for is refused by name.
     pub fn of_machine(folder: &Folder, cwd: &Path, home: Option<&Path>, hosts: &[String]) -> Confinement {
-        let helper = Path::new("/proc/self/exe");
-        let strength = sandbox::probe(helper, Some(&folder.file("sandbox-level")));
+        let helper = Path::new(HELPER);
+        let strength = sandbox::probe(helper, Some(&folder.file(REMEMBERED)));
         if strength.level == Level::None {
             return Confinement::missing(
                 strength.lacks.unwrap_or_else(|| "it has nothing that confines".into()),
@@ -110,6 +179,11 @@ impl Confinement {
     /// How well commands are confined.
     pub fn level(&self) -> Level {
         self.sandbox.as_ref().map_or(Level::None, |sandbox| sandbox.level())
+    }
+
+    /// The same for a row.
+    pub fn standing(&self) -> Standing {
+        if self.sandbox.is_none() && !self.is_missing() { Standing::Off } else { Standing::At(self.level()) }
     }
 
     /// Whether one was wanted and cannot be had: then commands ask.

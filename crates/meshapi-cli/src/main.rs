@@ -57,6 +57,7 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
         Some(Command::Guard(wanted)) => commands::guard::run(wanted, env),
         // It has left before.
         Some(Command::Sandbox(_)) => Ok(Exit::Ok),
+        Some(Command::Doctor(wanted)) => commands::doctor::run(*wanted, cli, env, theme),
         Some(Command::Mail(wanted)) => commands::mail::run(wanted, env),
         Some(Command::Gateway(wanted)) => commands::gateway::run(wanted, env),
     }

@@ -3,7 +3,7 @@
 use mesh_agent::plan::{self, Plan};
 use mesh_client::cost::fmt_usd_value;
 use mesh_safety::PermissionMode;
-use meshapi_cli::ui::toolbar;
+use meshapi_cli::{confine::Standing, ui::toolbar};
 use serde_json::{Value, json};
 
 use super::{Answer, NOT_BUILT, Outcome, list, object, output, text, toolbox::Toolbox, tools};
@@ -15,7 +15,9 @@ pub(super) fn answer(toolbox: &Toolbox, op: &str, input: &Value) -> Outcome {
         "plan" => steps(input),
         "toolbar" => {
             let columns = input["cols"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(80);
-            output(json!({"text": format!("{}\n", toolbar::row(mode(input), columns).plain())}))
+            output(
+                json!({"text": format!("{}\n", toolbar::row(mode(input), Standing::Unknown, columns).plain())}),
+            )
         }
         "modeline" => {
             let line = toolbar::mode_line(mode(input)).map(|line| line.plain().into_owned());

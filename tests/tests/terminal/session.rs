@@ -110,3 +110,20 @@ fn a_plain_session_only_prints() {
         assert!(!log.contains('\x1b'), "{log:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_level_of_the_sandbox_is_shown() {
+    let lab = Lab::new(Script::in_order([says("ok")]));
+    let mut terminal = at_prompt(&lab, &["--mode", "auto"], USUAL);
+    terminal.keys("/status\r");
+    terminal.wait_for("sandbox  full, network: none");
+    terminal.wait_for("auto mode on · sandbox full");
+    let gateway = regex::Regex::new(r"127\.0\.0\.1:\d+").expect("a pattern");
+    let version = regex::Regex::new(r"(version +)\S+").expect("a pattern");
+    let screen = crate::redacted(&lab, terminal.whole().trim_end());
+    let screen = version.replace(&screen, "${1}VERSION");
+    insta::assert_snapshot!("status", gateway.replace(&screen, "HOST:PORT"));
+    let open = at_prompt(&lab, &["--no-sandbox"], USUAL);
+    assert!(open.screen().contains("default mode · no sandbox"), "{}", open.screen());
+}

@@ -37,7 +37,7 @@ pub use level::Level;
 #[cfg(target_os = "linux")]
 pub use linux::{helper, run};
 pub use policy::{Job, Limits, Neighbour, Network, Policy};
-pub use probe::{Strength, probe};
+pub use probe::{Strength, probe, recall};
 pub use report::{End, Report};
 pub use seatbelt::seatbelt_profile;
 pub use wrap::{Sandbox, Widening, Wrapped};

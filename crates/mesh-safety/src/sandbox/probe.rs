@@ -31,20 +31,23 @@ struct Remembered {
 ///
 /// `helper` is a program that calls `sandbox::helper` first thing in `main`.
 pub fn probe(helper: &Path, remembered: Option<&Path>) -> Strength {
-    let of = identity(helper);
-    if let (Some(file), Some(of)) = (remembered, &of) {
-        let known = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
-        if let Some(known) = known.filter(|known| known.of == *of) {
-            return known.strength;
-        }
+    if let Some(known) = remembered.and_then(|file| recall(helper, file)) {
+        return known;
     }
     let strength = look(helper);
-    if let (Some(file), Some(of)) = (remembered, of) {
+    if let (Some(file), Some(of)) = (remembered, identity(helper)) {
         let known = Remembered { of, strength: strength.clone() };
         // A home that cannot be written: then it is looked for each time.
         let _ = serde_json::to_vec(&known).map(|text| fs::write(file, text));
     }
     strength
+}
+
+/// What was found before by this boot, binary and user; nothing is tried.
+pub fn recall(helper: &Path, remembered: &Path) -> Option<Strength> {
+    let known = fs::read(remembered).ok()?;
+    let known: Remembered = serde_json::from_slice(&known).ok()?;
+    (known.of == identity(helper)?).then_some(known.strength)
 }
 
 /// This boot and this binary and this user.

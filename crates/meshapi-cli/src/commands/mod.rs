@@ -15,6 +15,7 @@ use crate::{
 
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod exec;
 pub mod gateway;
 pub mod guard;

@@ -18,6 +18,7 @@ use reedline::{
 
 use crate::{
     config::Folder,
+    confine::SharedStanding,
     repl::{complete::Commands, history::PromptHistory},
     ui::{
         line::{Line, Style},
@@ -44,8 +45,15 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// An editor whose history lies in `folder`, which completes `commands`, and whose last row shows mode and servers.
-    pub fn new(folder: Folder, commands: Commands, look: Look, mode: SharedMode, servers: Servers) -> Editor {
+    /// An editor whose history lies in `folder`, which completes `commands`, and whose last rows show mode, sandbox and servers.
+    pub fn new(
+        folder: Folder,
+        commands: Commands,
+        look: Look,
+        mode: SharedMode,
+        sandbox: SharedStanding,
+        servers: Servers,
+    ) -> Editor {
         let mut keys = default_emacs_keybindings();
         let newline = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
         keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, newline());
@@ -67,7 +75,7 @@ impl Editor {
                 mode: mode.clone(),
                 look: look.clone(),
             }))
-            .with_hinter(Box::new(Below { look: look.clone(), mode, servers }))
+            .with_hinter(Box::new(Below { look: look.clone(), mode, sandbox, servers }))
             .with_highlighter(Box::new(Watch(Arc::clone(&is_empty))))
             .with_completer(Box::new(commands))
             .with_quick_completions(true)
@@ -160,6 +168,7 @@ impl Keys {
 struct Below {
     look: Look,
     mode: SharedMode,
+    sandbox: SharedStanding,
     servers: Servers,
 }
 
@@ -175,7 +184,8 @@ impl Hinter for Below {
             rows.push_str(&format!("\n{}", theme.paint(&row)));
         }
         // The last cell stays free: a full row would wrap.
-        let row = wrap::rows(toolbar::row(self.mode.get(), columns), columns.saturating_sub(1).max(1));
+        let row = toolbar::row(self.mode.get(), self.sandbox.get(), columns);
+        let row = wrap::rows(row, columns.saturating_sub(1).max(1));
         if let Some(row) = row.first() {
             rows.push_str(&format!("\n{}", theme.paint(row)));
         }

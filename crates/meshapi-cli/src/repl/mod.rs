@@ -83,7 +83,8 @@ impl Session {
         let folder = self.core.config.folder().clone();
         let settings = self.core.wired.agent.settings().clone();
         let commands = Commands::new(&cwd, self.core.models.clone(), settings);
-        let mut editor = Editor::new(folder, commands, self.look.clone(), mode, servers);
+        let sandbox = self.core.wired.confined.standing().clone();
+        let mut editor = Editor::new(folder, commands, self.look.clone(), mode, sandbox, servers);
         let mut queue: VecDeque<String> = VecDeque::new();
         let mut draft = String::new();
         loop {
@@ -149,7 +150,8 @@ impl Session {
     ) -> Result<TurnOutcome, Failure> {
         let core = &mut self.core;
         let busy = core.begin();
-        let Wired { agent, servers, savings, .. } = &mut core.wired;
+        let Wired { agent, servers, savings, confined, .. } = &mut core.wired;
+        let sandbox = confined.standing().get();
         let controls = LiveControls {
             settings: agent.settings().clone(),
             mode: agent.mode().clone(),
@@ -162,6 +164,7 @@ impl Session {
             content,
             screen: &self.screen,
             look: &self.look,
+            sandbox,
             controls,
             servers,
             interrupt: &core.interrupt,

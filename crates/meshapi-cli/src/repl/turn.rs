@@ -13,6 +13,7 @@ use mesh_client::wire::Content;
 use tokio::time::Sleep;
 
 use crate::{
+    confine::Standing,
     repl::slash::{self, LiveControls},
     ui::{
         approve::ScreenApprover,
@@ -49,6 +50,8 @@ pub struct TurnParts<'a> {
     pub screen: &'a Screen,
     /// How it looks.
     pub look: &'a Look,
+    /// How well its commands are confined.
+    pub sandbox: Standing,
     /// What commands may change while it runs.
     pub controls: LiveControls<'a>,
     /// The servers that run.
@@ -76,9 +79,10 @@ pub struct TurnOutcome {
 /// # Errors
 /// The terminal does not obey.
 pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
-    let TurnParts { agent, content, screen, look, controls, servers, interrupt, queue, draft } = parts;
+    let TurnParts { agent, content, screen, look, sandbox, controls, servers, interrupt, queue, draft } =
+        parts;
     let raw = RawMode::enter()?;
-    screen.begin(queue, draft);
+    screen.begin(queue, draft, sandbox);
     let line = agent.call_line().clone();
     let mode = agent.mode().clone();
     let mut listener = ScreenListener::new(screen.clone());

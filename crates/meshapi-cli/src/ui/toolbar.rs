@@ -2,9 +2,12 @@
 
 use mesh_safety::PermissionMode;
 
-use crate::ui::{
-    line::{Line, Style},
-    text,
+use crate::{
+    confine::Standing,
+    ui::{
+        line::{Line, Style},
+        text,
+    },
 };
 
 const CYCLE: &str = "  (shift+tab to cycle)";
@@ -14,22 +17,38 @@ const ESCAPE: &str = " · esc to interrupt";
 const MARGIN: usize = 3;
 
 /// The row for a screen of this many columns, right-aligned.
-pub fn row(mode: PermissionMode, columns: usize) -> Line {
+pub fn row(mode: PermissionMode, sandbox: Standing, columns: usize) -> Line {
     let (body, style) = body(mode);
+    let beside = beside(sandbox, columns.saturating_sub(text::width(&body) + MARGIN));
     // The seed counts the two arrows as wide; terminals show them in one cell each. Kept, so that the rows are alike.
     let arrows = if mode == PermissionMode::Default { 0 } else { 2 };
-    let budget = columns.saturating_sub(text::width(&body) + arrows + MARGIN);
+    let budget = columns.saturating_sub(text::width(&body) + text::width(&beside.plain()) + arrows + MARGIN);
     let hint = hints(mode).into_iter().find(|hint| text::width(hint) <= budget).unwrap_or_default();
     let padding = " ".repeat(budget - text::width(&hint));
-    Line::of(Style::Plain, &padding).with(style, &body).with(Style::Dim, &hint)
+    joined(Line::of(Style::Plain, &padding).with(style, &body), &beside).with(Style::Dim, &hint)
 }
 
 /// The same from the left: what a row that is drawn often costs the least with.
-pub fn left_row(mode: PermissionMode, columns: usize) -> Line {
+pub fn left_row(mode: PermissionMode, sandbox: Standing, columns: usize) -> Line {
     let (body, style) = body(mode);
-    let budget = columns.saturating_sub(text::width(&body));
+    let beside = beside(sandbox, columns.saturating_sub(text::width(&body)));
+    let budget = columns.saturating_sub(text::width(&body) + text::width(&beside.plain()));
     let hint = if text::width(CYCLE) <= budget { CYCLE } else { "" };
-    Line::of(style, &text::clip_width(&body, columns)).with(Style::Dim, hint)
+    joined(Line::of(style, &text::clip_width(&body, columns)), &beside).with(Style::Dim, hint)
+}
+
+/// The sandbox's level behind the mode, where there is room for it.
+fn beside(sandbox: Standing, room: usize) -> Line {
+    let text = format!(" · {}", sandbox.words());
+    let style = if sandbox.is_weak() { Style::WarnBold } else { Style::Dim };
+    if sandbox.words().is_empty() || text::width(&text) > room {
+        return Line::blank();
+    }
+    Line::of(style, &text)
+}
+
+fn joined(line: Line, more: &Line) -> Line {
+    more.spans().iter().fold(line, |line, span| line.with(span.style(), span.text()))
 }
 
 /// What stands in the scrollback after a batch of calls; nothing in default mode.
@@ -63,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_longest_hint_that_fits_is_shown() {
-        let row = |mode, columns| row(mode, columns).plain().into_owned();
+        let row = |mode, columns| row(mode, Standing::Unknown, columns).plain().into_owned();
         assert_eq!(row(PermissionMode::Default, 40), "   default mode  (shift+tab to cycle)");
         assert_eq!(row(PermissionMode::Default, 20), "     default mode");
         assert_eq!(row(PermissionMode::Auto, 20), "⏵⏵ auto mode on");
@@ -72,7 +91,21 @@ mod tests {
             "          ⏵⏵ bypass permissions on  (shift+tab to cycle) · esc to interrupt"
         );
         assert_eq!(row(PermissionMode::Default, 1), "default mode");
-        assert_eq!(left_row(PermissionMode::Auto, 4).plain(), "⏵⏵ …");
+        assert_eq!(left_row(PermissionMode::Auto, Standing::Unknown, 4).plain(), "⏵⏵ …");
+    }
+
+    #[test]
+    fn the_sandbox_is_named_before_the_keys() {
+        use mesh_safety::sandbox::Level;
+        let left = |sandbox, columns| left_row(PermissionMode::Auto, sandbox, columns).plain().into_owned();
+        let full = Standing::At(Level::Full);
+        assert_eq!(left(full, 80), "⏵⏵ auto mode on · sandbox full  (shift+tab to cycle)");
+        assert_eq!(left(full, 40), "⏵⏵ auto mode on · sandbox full");
+        assert_eq!(left(full, 20), "⏵⏵ auto mode on");
+        assert_eq!(left(Standing::At(Level::None), 40), left(Standing::Off, 40));
+        assert_eq!(left(Standing::Off, 40), "⏵⏵ auto mode on · no sandbox");
+        let right = row(PermissionMode::Auto, full, 40).plain().into_owned();
+        assert_eq!(right, "     ⏵⏵ auto mode on · sandbox full");
     }
 
     #[test]

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use mesh_agent::{builtin::RunningServer, prompt::system_prompt};
+use mesh_safety::sandbox::Network;
 
 use super::{
     Outcome, SlashContext,
     table::{Work, commands},
 };
-use crate::ui::{
-    line::{Line, Style},
-    text::{clip_width, one_line, width},
+use crate::{
+    cli::mode_name,
+    ui::{
+        line::{Line, Style},
+        text::{clip_width, one_line, width},
+    },
 };
 
 /// Longest wait for the balance.
@@ -28,6 +32,46 @@ const NOTES: [&str; 5] = [
     "A name may be cut short where it stays clear: /he is /help.",
     "While a turn runs, lines wait for its end; /model, /mode and /route hold at once.",
 ];
+
+/// Where the session stands, without asking anybody.
+pub(super) fn status(_: &str, context: &mut SlashContext<'_>) -> Outcome {
+    // The command may be the first that wants to know.
+    let warning = context.wired.confine();
+    let confined = context.wired.confined.found();
+    let settings = context.wired.agent.settings().get();
+    let config = &context.config;
+    let key = config.key().map_or("none; /login gives one", |found| found.source.name());
+    let sandbox = match &confined.sandbox {
+        Some(sandbox) => {
+            let network = match &sandbox.policy().network {
+                Network::Hosts(hosts) if !hosts.is_empty() => hosts.join(", "),
+                Network::Hosts(_) | Network::None => "none".to_owned(),
+            };
+            format!("{}, network: {network}", confined.level().as_str())
+        }
+        None => confined.standing().words().to_owned(),
+    };
+    let servers = context.wired.servers.list().len();
+    let rows = [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("model", settings.model.clone()),
+        ("route", settings.route.clone().unwrap_or_else(|| "default".to_owned())),
+        ("mode", mode_name(context.wired.agent.mode().get()).to_owned()),
+        ("sandbox", sandbox),
+        ("folder", context.wired.agent.cwd().display().to_string()),
+        ("gateway", config.base_url().as_str().to_owned()),
+        ("key", key.to_owned()),
+        ("settings", config.folder().path().display().to_string()),
+        ("servers", if servers == 0 { "none".to_owned() } else { servers.to_string() }),
+    ];
+    let mut lines: Vec<Line> = rows
+        .iter()
+        .map(|(name, says)| Line::of(Style::Dim, &format!("{name:<9}")).with(Style::Plain, &one_line(says)))
+        .collect();
+    let lacks = warning.or_else(|| confined.warning());
+    lines.extend(lacks.map(|lacks| Line::prose(Style::Warn, &lacks)));
+    Outcome::of(lines)
+}
 
 pub(super) fn help(_: &str, context: &mut SlashContext<'_>) -> Outcome {
     Outcome::of(help_lines(context.columns))

@@ -65,7 +65,7 @@ const fn row(name: &'static str, argument: &'static str, help: &'static str, run
 }
 
 /// All commands, in the order of `/help`.
-static COMMANDS: [Command; 19] = [
+static COMMANDS: [Command; 20] = [
     row("model", "[ID]", "show or set the model", Run::Live(models::model)).taking(Argument::Model),
     row(
         "models",
@@ -105,6 +105,7 @@ static COMMANDS: [Command; 19] = [
     row("system", "[TEXT]", "show or set the base prompt of this session", Run::Now(session::system)),
     row("clear", "", "forget the conversation and the plan", Run::Now(session::clear)),
     row("clear-attach", "", "drop the images that wait", Run::Now(session::clear_attach)),
+    row("status", "", "model, mode, key, sandbox and folder of this session", Run::Now(session::status)),
     row("cost", "", "what the session has cost, and the balance", Run::Later(session::cost)),
     row("servers", "[kill N|log N]", "list, end or look at background servers", Run::Later(session::servers))
         .choosing(&["kill", "log"]),

@@ -15,7 +15,7 @@ use super::{
     state::State,
     terminal,
 };
-use crate::ui::line::Line;
+use crate::{confine::Standing, ui::line::Line};
 
 /// The screen of a session: shared by the listener, the approver, the asker and the keys. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -108,8 +108,9 @@ impl Screen {
     }
 
     /// A turn begins.
-    pub fn begin(&self, queue: VecDeque<String>, draft: String) {
+    pub fn begin(&self, queue: VecDeque<String>, draft: String, sandbox: Standing) {
         let mut shared = self.lock();
+        shared.state.set_sandbox(sandbox);
         shared.state.begin(queue, draft, Instant::now());
         shared.state.set_theme(self.look.theme());
         shared.state.resize(terminal::size());

@@ -12,12 +12,15 @@ use super::{
     question::Question,
     region::{Frame, Region, Size},
 };
-use crate::ui::{
-    line::{Line, Style},
-    markdown::Markdown,
-    text,
-    theme::Theme,
-    toolbar, wrap,
+use crate::{
+    confine::Standing,
+    ui::{
+        line::{Line, Style},
+        markdown::Markdown,
+        text,
+        theme::Theme,
+        toolbar, wrap,
+    },
 };
 
 /// Least time between two redraws: 30 a second.
@@ -101,6 +104,7 @@ pub struct State {
     phase: Phase,
     phase_since: Instant,
     mode: PermissionMode,
+    sandbox: Standing,
     servers: Vec<String>,
     /// A word on the last key, until the next.
     notice: Option<String>,
@@ -127,6 +131,7 @@ impl State {
             phase: Phase::Waiting,
             phase_since: now,
             mode: PermissionMode::default(),
+            sandbox: Standing::default(),
             servers: Vec::new(),
             notice: None,
             is_dirty: true,
@@ -185,6 +190,12 @@ impl State {
         }
         self.phase = phase;
         self.is_dirty = true;
+    }
+
+    /// What is known of the sandbox, for the last row.
+    pub fn set_sandbox(&mut self, sandbox: Standing) {
+        self.is_dirty |= self.sandbox != sandbox;
+        self.sandbox = sandbox;
     }
 
     /// The permission mode, for the last row.
@@ -366,7 +377,7 @@ impl State {
             let text = format!("  serving {}", self.servers.join("  "));
             last.push(Line::of(Style::Good, &text::clip_width(&text, columns)));
         }
-        last.push(toolbar::left_row(self.mode, columns));
+        last.push(toolbar::left_row(self.mode, self.sandbox, columns));
         last.truncate(most);
         // Where rows are few, the line that is typed comes first, then what is asked, then the end of the reply.
         below.truncate(most - last.len());
