@@ -66,8 +66,8 @@ pub struct Gateway {
     pub prices: Option<Arc<dyn Prices>>,
 }
 
-/// Steps in which a live screen shows a reply that runs faster than anyone reads: 20 a second.
-const STEP: Duration = Duration::from_millis(50);
+/// Steps in which a live screen shows a reply that runs faster than anyone reads: 15 a second, at which text still seems to flow.
+const STEP: Duration = Duration::from_millis(66);
 
 impl Gateway {
     /// The gateway of the settings, with the retries that the program makes. A headless reader gets every piece at once.

@@ -32,3 +32,8 @@ pub enum SessionSignal {
     /// It goes on.
     Continue,
 }
+
+/// The columns of the terminal at standard output, if it says them.
+pub fn terminal_columns() -> Option<usize> {
+    terminal_size().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}

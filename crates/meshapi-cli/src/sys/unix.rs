@@ -79,10 +79,28 @@ pub fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Columns of the terminal behind standard output; `None` if there is none.
-pub fn terminal_columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+/// Columns and rows of the terminal at standard output, if it says them.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_col, size.ws_row))
+}
+
+/// Writes all of `bytes` to standard output, in as few calls as it takes: a frame that comes in two may be seen in two.
+///
+/// # Errors
+/// Nobody reads any more.
+pub fn write_out(mut bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    io::Write::flush(&mut out)?;
+    while !bytes.is_empty() {
+        match rustix::io::write(&out, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The signals that ask the process to stop, watched from the moment this is made.

@@ -57,9 +57,19 @@ pub fn open_without_waiting(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Columns of the terminal: not known without calls into the system.
-pub fn terminal_columns() -> Option<usize> {
-    None
+/// Columns and rows of the terminal, if it says them.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    crossterm::terminal::size().ok()
+}
+
+/// Writes all of `bytes` to standard output.
+///
+/// # Errors
+/// Nobody reads any more.
+pub fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    io::Write::write_all(&mut out, bytes)?;
+    io::Write::flush(&mut out)
 }
 
 /// The signals that ask the process to stop, watched from the moment this is made.

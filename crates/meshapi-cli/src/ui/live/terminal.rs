@@ -1,12 +1,15 @@
 //! Raw mode and its end. Whatever happens, the terminal is given back as it was found.
 
 use std::{
-    io::{self, IsTerminal, Write, stdin, stdout},
+    io::{self, IsTerminal, stdin, stdout},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::region::Size;
-use crate::ui::{line::Line, theme::Theme, wrap};
+use crate::{
+    sys,
+    ui::{line::Line, theme::Theme, wrap},
+};
 
 /// Raw mode is on, by us.
 static IS_RAW: AtomicBool = AtomicBool::new(false);
@@ -140,9 +143,7 @@ pub fn is_raw() -> bool {
 /// # Errors
 /// The terminal is gone.
 pub fn write(text: &str) -> io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    sys::write_out(text.as_bytes())
 }
 
 /// Writes lines between turns. Prose is broken to the width; the rest is left to the terminal, so that it can be copied whole.
@@ -171,7 +172,7 @@ pub fn is_terminal() -> bool {
 
 /// The size of the terminal; 80 by 24 where it does not say.
 pub fn size() -> Size {
-    let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+    let (columns, rows) = sys::terminal_size().unwrap_or((80, 24));
     let or = |value: u16, other| if value == 0 { other } else { usize::from(value) };
     Size { columns: or(columns, 80), rows: or(rows, 24) }
 }
