@@ -13,7 +13,7 @@ use mesh_client::{
     Answer, ClientError, Completion, Delivery, StreamEvent,
     wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
-use mesh_safety::{Action, Decision, Policy, Reason, judge, judge_allowed, sandbox::Sandbox};
+use mesh_safety::{Action, Confined, Decision, Policy, Reason, judge, judge_allowed, sandbox::Sandbox};
 use tracing::Instrument;
 
 use crate::{
@@ -144,10 +144,10 @@ impl Agent {
         self.recorder = recorder;
     }
 
-    /// Confines the commands from the next call on; `unconfined` says that they were to be and cannot be: then they ask.
-    pub fn confine(&mut self, sandbox: Option<Arc<Sandbox>>, unconfined: bool) {
+    /// Confines the commands from the next call on; `confined` says to the judgement how far that holds.
+    pub fn confine(&mut self, sandbox: Option<Arc<Sandbox>>, confined: Confined) {
         self.context.sandbox = sandbox;
-        self.policy.unconfined = unconfined;
+        self.policy.confined = confined;
     }
 
     /// Makes requests cheaper with this saver from now on, where the dial is above 0.

@@ -65,8 +65,21 @@ pub struct Policy {
     pub headless: bool,
     /// The rule for reads inside the workspace.
     pub workspace_reads: WorkspaceReads,
-    /// Commands were to be confined and cannot be here: outside bypass, each asks.
-    pub unconfined: bool,
+    /// How far the kernel holds commands back, whatever is judged.
+    pub confined: Confined,
+}
+
+/// How far the kernel holds commands back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confined {
+    /// Not at all, or in part: a program that no table knows asks.
+    #[default]
+    Partly,
+    /// By a sandbox of level full: no network, no write outside the workspace and a private `/tmp`, no other rights. A yes to
+    /// such a thing would not make it possible, so nothing is asked about it where no table names the place or the program.
+    Fully,
+    /// It was to be, and cannot be here: outside bypass, each command asks.
+    Missing,
 }
 
 /// Why a command asks on a machine without a sandbox.
@@ -83,7 +96,7 @@ pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision
         (Action::Read { path } | Action::Search { path }, _) => judge_looking(path, mode, policy),
         (Action::Write { path }, AcceptEdits | Auto | Bypass) => judge_write(path, mode, policy),
         (Action::Write { .. }, Default) => Decision::ask_by_mode("this mode asks before files are changed"),
-        (Action::Run { command }, Auto) if policy.unconfined => {
+        (Action::Run { command }, Auto) if policy.confined == Confined::Missing => {
             judge_command(command, mode, policy).join(Decision::ask_by_check(UNCONFINED))
         }
         (Action::Run { command }, Auto | Bypass) => judge_command(command, mode, policy),
@@ -114,7 +127,7 @@ pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> 
         (_, decided) if mode == PermissionMode::Bypass => decided,
         (Action::Read { path } | Action::Search { path }, _) => judge_read(path, policy),
         (Action::Write { path }, _) => judge_write(path, auto, policy),
-        (Action::Run { .. } | Action::Serve { .. }, _) if policy.unconfined => {
+        (Action::Run { .. } | Action::Serve { .. }, _) if policy.confined == Confined::Missing => {
             Decision::ask_by_check(UNCONFINED)
         }
         (Action::Run { command } | Action::Serve { command }, _) => judge_command(command, auto, policy),

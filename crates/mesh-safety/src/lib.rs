@@ -25,7 +25,7 @@ pub mod secrets;
 mod shell;
 mod url;
 pub use decision::{Decision, Reason, ReasonSource};
-pub use judge::{Action, Policy, WorkspaceReads, judge, judge_allowed};
+pub use judge::{Action, Confined, Policy, WorkspaceReads, judge, judge_allowed};
 pub use mode::{PermissionMode, UnknownMode};
 pub use path::{judge_read, judge_write};
 pub use shell::{judge_command, sets_up_git};

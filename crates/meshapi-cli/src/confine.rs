@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use mesh_safety::sandbox::{self, Level, Sandbox};
+use mesh_safety::{
+    Confined,
+    sandbox::{self, Level, Sandbox},
+};
 
 use crate::config::Folder;
 
@@ -123,6 +126,15 @@ impl Confining {
     /// What is known of it at any time.
     pub fn standing(&self) -> &SharedStanding {
         &self.standing
+    }
+
+    /// How far the judgement may lean on it. While it is looked for nothing may run unasked.
+    pub fn judged(&self) -> Confined {
+        match self.found.level() {
+            _ if self.is_open() || self.found.is_missing() => Confined::Missing,
+            Level::Full => Confined::Fully,
+            Level::None | Level::NoMounts | Level::Seatbelt => Confined::Partly,
+        }
     }
 
     /// What was found; none while it is looked for.

@@ -51,7 +51,7 @@ impl Wired {
             return None;
         }
         let found = self.confined.found();
-        self.agent.confine(found.sandbox.clone(), found.is_missing());
+        self.agent.confine(found.sandbox.clone(), self.confined.judged());
         found.warning()
     }
 }
@@ -162,7 +162,7 @@ fn wire_confined(
             home,
             headless,
             workspace_reads: values.workspace_reads,
-            unconfined: confined.is_open() || confined.found().is_missing(),
+            confined: confined.judged(),
         },
         mode: SharedMode::new(mode),
         settings: Settings {

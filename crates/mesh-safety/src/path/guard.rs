@@ -18,6 +18,9 @@ pub(crate) enum Scope {
     Workspace,
     /// Inside the workspace, and in folders for scratch files.
     WorkspaceAndScratch,
+    /// The same where a sandbox of level full refuses the rest: only what lies in a home, or is reached by `..`, is still told
+    /// apart, because it is somebody's.
+    Confined,
     /// Everywhere that no table names.
     Anywhere,
 }
@@ -37,6 +40,9 @@ pub(crate) enum Finding {
     RunsLater(&'static str),
     #[error("the place is outside the workspace")]
     Outside,
+    #[error("a link leads out of the workspace")]
+    #[cfg_attr(not(feature = "fs"), expect(dead_code, reason = "links are only seen with `fs`"))]
+    LeadsOut,
     #[error("its links lead in a circle")]
     #[cfg_attr(not(feature = "fs"), expect(dead_code, reason = "links are only seen with `fs`"))]
     Loop,
@@ -103,6 +109,10 @@ impl<'a> Guard<'a> {
         // A workspace may itself lie in a scratch folder; `..` still leaves it.
         let climbs = path.components().any(|component| component == Component::ParentDir);
         let sights = self.sights(path, base)?;
+        #[cfg(feature = "fs")]
+        if scope == Scope::Anywhere && self.leads_out(path, base)? {
+            return Err(Finding::LeadsOut);
+        }
         for sight in &sights {
             if let Some(reason) = self.secret(&sight.parts, Strictness::Seed) {
                 return Err(Finding::Secret(reason));
@@ -115,6 +125,10 @@ impl<'a> Guard<'a> {
                 Scope::Anywhere => true,
                 Scope::Workspace => sight.inside,
                 Scope::WorkspaceAndScratch => sight.inside || (!climbs && self.is_scratch(&sight.parts)),
+                Scope::Confined => {
+                    let scratch = self.is_scratch(&sight.parts);
+                    sight.inside || (!climbs && (scratch || !self.is_in_a_home(&sight.parts)))
+                }
             };
             if !free {
                 return Err(Finding::Outside);
@@ -164,6 +178,22 @@ impl<'a> Guard<'a> {
 
     fn is_scratch(&self, parts: &Parts) -> bool {
         places::is_scratch(parts) && !self.homes.iter().any(|home| parts.is_inside(home))
+    }
+
+    /// Whether the path, seen either way, lies in a folder for scratch files: not the folder itself, and not the workspace.
+    pub(crate) fn is_in_scratch(&self, path: &Path, base: &Path) -> bool {
+        let climbs = path.components().any(|component| component == Component::ParentDir);
+        let scratch = |sight: &Sight| {
+            self.is_scratch(&sight.parts) && !places::is_scratch_root(&sight.parts) && !sight.inside
+        };
+        !climbs && self.sights(path, base).is_ok_and(|sights| sights.iter().all(scratch))
+    }
+
+    fn is_in_a_home(&self, parts: &Parts) -> bool {
+        self.homes.iter().any(|home| parts.is_inside(home))
+            || parts.below_any_home().is_some()
+            || parts.is_root()
+            || (parts.len() == 1 && ["home", "users"].iter().any(|place| parts.is_below(place)))
     }
 
     fn secret(&self, parts: &Parts, strict: Strictness) -> Option<String> {
@@ -218,6 +248,14 @@ impl<'a> Guard<'a> {
         #[cfg(not(feature = "fs"))]
         let sights = vec![as_written];
         Ok(sights)
+    }
+
+    /// Whether the path reads as if it were inside the workspace, and is not.
+    #[cfg(feature = "fs")]
+    fn leads_out(&self, path: &Path, base: &Path) -> Result<bool, Finding> {
+        let written = spell(path, base, self.policy.home.as_deref())?;
+        let real = resolve::follow(&written).map_err(|_| Finding::Loop)?;
+        Ok(self.sight(&written).inside && !self.sight(&real).inside)
     }
 
     fn sight(&self, path: &Path) -> Sight {

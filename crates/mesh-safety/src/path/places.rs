@@ -208,6 +208,11 @@ pub(super) fn is_scratch(parts: &Parts) -> bool {
     SCRATCH.iter().any(|place| parts.is_below(place))
 }
 
+/// Whether the path is such a folder itself.
+pub(super) fn is_scratch_root(parts: &Parts) -> bool {
+    SCRATCH.iter().any(|place| parts.is_below(place) && parts.len() == place.split('/').count())
+}
+
 /// The file that runs later, wherever it stands.
 pub(super) fn startup_anywhere(parts: &Parts) -> Option<Place> {
     STARTUP_ANYWHERE.iter().find(|place| parts.holds(place)).copied()

@@ -20,7 +20,7 @@ mod walk;
 pub use git_setup::sets_up_git;
 
 use crate::path::{Guard, Scope, is_invisible};
-use crate::{Decision, PermissionMode, Policy, Reason, ReasonSource};
+use crate::{Confined, Decision, PermissionMode, Policy, Reason, ReasonSource};
 
 /// Longest text that is judged, in bytes. From spec/safety.md 5.3: 64 KiB; what is longer asks.
 const MAX_BYTES: usize = 64 * 1024;
@@ -52,7 +52,7 @@ pub fn judge_command(text: &str, mode: PermissionMode, policy: &Policy) -> Decis
     let scope = match mode {
         PermissionMode::Bypass => Scope::Anywhere,
         PermissionMode::Default | PermissionMode::AcceptEdits | PermissionMode::Auto => {
-            Scope::WorkspaceAndScratch
+            if policy.confined == Confined::Fully { Scope::Confined } else { Scope::WorkspaceAndScratch }
         }
     };
     let mut walk = walk::Walk::new(policy, &guard, scope);

@@ -1,6 +1,6 @@
 //! The walk through a syntax tree: every command that could run is met once, with what is known of its words and its input.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::ast::{Assign, Command, Kind, Pipeline, Redirect, RedirectKind, Script, Word};
@@ -8,8 +8,8 @@ use super::expand::Value;
 use super::flow::{Arg, Flow, Taint};
 use super::programs::{self, Call};
 use super::{parse, variables};
-use crate::Policy;
 use crate::path::{Guard, Scope};
+use crate::{Confined, Policy};
 
 /// Commands that are looked at in one text, counted anew in each turn of a loop; more is too much to judge.
 const MAX_STEPS: usize = 4000;
@@ -41,6 +41,8 @@ pub(super) struct Walk<'a> {
     pub(super) has_unpacked: bool,
     /// Functions around the current command.
     defining: Vec<String>,
+    /// Functions that were met so far.
+    functions: HashSet<String>,
     reasons: Vec<String>,
     steps: usize,
     texts: usize,
@@ -70,6 +72,7 @@ impl<'a> Walk<'a> {
             written: HashMap::new(),
             has_unpacked: false,
             defining: Vec::new(),
+            functions: HashSet::new(),
             reasons: Vec::new(),
             steps: 0,
             texts: 0,
@@ -91,6 +94,16 @@ impl<'a> Walk<'a> {
         if self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason) {
             self.reasons.push(reason);
         }
+    }
+
+    /// Whether a sandbox of level full holds the command back.
+    pub(super) fn is_confined(&self) -> bool {
+        self.policy.confined == Confined::Fully
+    }
+
+    /// Whether the script made a function of this name.
+    pub(super) fn is_defined(&self, name: &str) -> bool {
+        self.functions.contains(name)
     }
 
     /// The user's home as text.
@@ -189,6 +202,7 @@ impl<'a> Walk<'a> {
             }
             Kind::Function { name, body } => {
                 self.defining.push(name.clone());
+                self.functions.insert(name.to_lowercase());
                 self.apart(|walk| walk.command(body, &Flow::default(), Context::default()));
                 self.defining.pop();
                 Flow::default()

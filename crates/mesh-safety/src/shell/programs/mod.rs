@@ -5,7 +5,9 @@ mod files;
 mod git;
 mod network;
 mod options;
+mod python;
 mod remove;
+mod scan;
 mod search;
 mod services;
 mod system;
@@ -126,6 +128,7 @@ static PROGRAMS: &[Program] = &[
     row(&["psql", "mysql", "mariadb", "sqlite3", "sqlite", "sqlcmd", "mongosh", "mongo", "redis-cli", "valkey-cli", "duckdb", "clickhouse-client", "cqlsh", "cockroach"], Read, services::database),
     row(&["npm", "pnpm", "yarn", "pip", "pip3", "uv", "gem", "cargo", "go", "poetry", "pdm", "bundle", "bundler", "composer", "hatch", "rye", "pipenv", "conda", "mamba", "nix", "nix-shell", "rustup", "mise", "asdf", "easy_install"], Read, services::packages),
     row(&["make", "gmake", "cmake", "ninja", "just", "rake", "ant", "mvn", "gradle", "gradlew", "bazel", "meson", "task", "cc", "gcc", "g++", "clang", "clang++", "rustc", "ld", "javac", "tsc"], Read, services::build),
+    row(&["pytest", "py.test", "tox", "nox", "unittest", "coverage", "mypy", "pyright", "ruff", "flake8", "pylint", "black", "isort", "pre-commit", "sphinx-build", "jest", "vitest", "mocha", "ava", "playwright", "cypress", "eslint", "prettier", "biome", "stylelint", "standard", "vite", "webpack", "rollup", "esbuild", "turbo", "nx", "lerna", "next", "astro", "storybook", "swc", "gofmt", "goimports", "golangci-lint", "staticcheck", "rustfmt", "clippy-driver", "trunk", "wasm-pack", "clang-format", "clang-tidy", "cppcheck", "ctest", "shellcheck", "shfmt", "hadolint", "yamllint", "markdownlint", "actionlint", "rspec", "rubocop", "rails", "phpunit", "phpstan", "psalm", "ktlint", "detekt", "swift", "swiftlint", "xcodebuild", "dotnet", "mix", "rebar3", "sbt", "lein", "stack", "cabal", "ghc", "zig", "nimble", "dart", "flutter", "protoc", "buf", "diff", "cmp", "comm", "join", "sum", "cksum", "md5sum", "sha1sum", "sha256sum", "sha512sum", "b2sum", "nm", "objdump", "readelf", "ldd", "size", "addr2line", "iconv", "dos2unix", "unix2dos", "envsubst", "gettext", "msgfmt", "factor", "bc", "dc", "tput", "clear", "reset", "stty", "locale", "getconf", "lscpu", "lsblk", "vmstat", "iostat", "pgrep", "pidof", "ss", "netstat", "tokei", "cloc", "scc", "delta", "difft", "colordiff", "diffstat", "pandoc", "pdftotext", "ffprobe", "identify", "mktemp", "gzip", "bzip2", "xz", "zstd", "gh", "glab"], Read, other),
 ];
 
 /// Judges one program: the checks that hold for all, then its own rule.
@@ -133,6 +136,10 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let name = call.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     let find = |name: &str| PROGRAMS.iter().find(|program| program.names.contains(&name));
     let program = find(&call.name).or_else(|| find(name));
+    let is_listed = program.is_some() || system::is_listed(&call.name) || services::is_listed(&call.name);
+    if !is_listed && !walk.is_confined() && !walk.is_defined(&call.name) {
+        walk.ask(format!("nothing is known about what `{}` does", call.name));
+    }
     let operands = program.map_or(Read, |program| program.operands);
     system::always(walk, call);
     services::subcommands(walk, call);

@@ -94,13 +94,24 @@ fn reason_to_keep(walk: &Walk<'_>, operand: &Arg, recursive: bool) -> Option<Str
     if walk.guard.is_root_or_above(path, &base) {
         return Some("the place holds the whole workspace or home".to_owned());
     }
-    match walk.guard.write(path, &base, Scope::Workspace) {
+    // In the private `/tmp` of a sandbox nothing is but what this session put there; elsewhere outside the kernel refuses.
+    let confined = walk.is_confined();
+    let scratch = confined && operand.is_known && walk.guard.is_in_scratch(path, &base);
+    let scope = if confined && (scratch || !recursive) && operand.is_known {
+        Scope::Confined
+    } else {
+        Scope::Workspace
+    };
+    match walk.guard.write(path, &base, scope) {
         Ok(()) | Err(Finding::Special(_)) => {}
         Err(finding) => return Some(finding.to_string()),
     }
     let names: Vec<String> = operand.text.to_lowercase().split('/').map(str::to_owned).collect();
     let made_again =
         names.iter().any(|name| BUILD_OUTPUT.contains(&name.as_str())) || is_made_again(names.last());
+    if scratch {
+        return None;
+    }
     if recursive && !made_again {
         return Some("a whole folder that no build makes again".to_owned());
     }

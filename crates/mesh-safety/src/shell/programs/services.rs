@@ -77,6 +77,11 @@ fn starts_with(words: &[&str], command: &str) -> bool {
     command.split(' ').all(|want| at.next().is_some_and(|word| word.eq_ignore_ascii_case(want)))
 }
 
+/// Whether the tables of this file know a program by this name.
+pub(super) fn is_listed(name: &str) -> bool {
+    ASKED.iter().any(|(names, ..)| names.contains(&name)) || CLOUDS.contains(&name)
+}
+
 /// `kubectl -n prod delete x`: the value of a global option stands before the command.
 fn spans_namespace(words: &[&str], command: &str) -> bool {
     words.len() > 1
@@ -84,8 +89,10 @@ fn spans_namespace(words: &[&str], command: &str) -> bool {
         && !["get", "describe", "logs", "explain", "run", "exec", "test", "view", "list"].contains(&words[0])
 }
 
+/// Command lines of clouds.
+const CLOUDS: [&str; 9] = ["aws", "gcloud", "az", "doctl", "oci", "ibmcloud", "linode-cli", "hcloud", "gh"];
+
 fn is_destructive_cloud_call(call: &Call<'_>, words: &[&str]) -> bool {
-    let clouds = ["aws", "gcloud", "az", "doctl", "oci", "ibmcloud", "linode-cli", "hcloud", "gh"];
     let verbs = [
         "delete",
         "terminate",
@@ -113,7 +120,7 @@ fn is_destructive_cloud_call(call: &Call<'_>, words: &[&str]) -> bool {
                 .iter()
                 .any(|o| arg.text.to_lowercase().starts_with(o))
         });
-    (clouds.contains(&call.name.as_str()) && call.name != "gh" && words.iter().take(4).any(verb)) || by_method
+    (CLOUDS.contains(&call.name.as_str()) && call.name != "gh" && words.iter().take(4).any(verb)) || by_method
 }
 
 /// `docker`, `podman`, `docker compose`.

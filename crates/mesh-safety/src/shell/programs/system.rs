@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::options::Options;
-use crate::shell::flow::{Flow, Taint};
+use crate::shell::flow::{Arg, Flow, Taint};
 use crate::shell::walk::Walk;
 
 /// Programs that always ask, with what they do.
@@ -74,10 +74,10 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
     let looks = call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version"));
     let listed = ASKED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why);
     let why = listed.or_else(|| name.starts_with("mkfs.").then_some("changes disks"));
-    if let Some(why) = why.filter(|_| !looks) {
+    if let Some(why) = why.filter(|_| !looks && !is_sudo_that_adds(walk, call)) {
         walk.ask(format!("`{name}` {why}"));
     }
-    if PACKAGE_MANAGERS.contains(&name) && !looks {
+    if PACKAGE_MANAGERS.contains(&name) && !looks && !(walk.is_confined() && only_adds(name, call.args)) {
         let first = call.args.iter().find(|arg| !arg.is_option() || LOOKS.contains(&arg.text.as_str()));
         if first.is_some_and(|arg| !LOOKS.contains(&arg.text.as_str()))
             || (first.is_none() && !call.args.is_empty())
@@ -85,6 +85,51 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
             walk.ask(format!("`{name}` changes the packages of the machine"));
         }
     }
+}
+
+/// Whether a table of this file knows a program by this name.
+pub(super) fn is_listed(name: &str) -> bool {
+    ASKED.iter().any(|(names, _)| names.contains(&name))
+        || PACKAGE_MANAGERS.contains(&name)
+        || name.starts_with("mkfs.")
+}
+
+/// Package managers that need the rights of root, and their words for adding and refreshing.
+#[rustfmt::skip]
+const ADDERS: &[(&[&str], &[&str])] = &[
+    (&["apt", "apt-get", "aptitude"], &["install", "update", "upgrade", "dist-upgrade", "full-upgrade", "reinstall", "build-dep"]),
+    (&["dnf", "yum"], &["install", "update", "upgrade", "makecache", "groupinstall", "reinstall"]),
+    (&["apk"], &["add", "update", "upgrade", "fix"]),
+    (&["zypper"], &["install", "in", "update", "up", "refresh", "ref"]),
+];
+
+/// Options of theirs that only change what is printed or asked. Others set hooks, roots and sources.
+#[rustfmt::skip]
+const QUIET: &[&str] = &[
+    "-y", "-q", "-qq", "-yq", "-yqq", "-qy", "-qqy", "--yes", "--assume-yes", "--quiet", "--no-install-recommends", "--no-cache", "--fix-missing",
+    "--no-confirm", "--non-interactive", "-n", "-f", "--fix-broken", "-V", "--verbose-versions", "-d", "--download-only", "-U", "--upgrade",
+];
+
+/// Whether a package manager only adds or refreshes packages by their names, which needs rights that no confined command has.
+fn only_adds(name: &str, args: &[Arg]) -> bool {
+    if name == "add-apt-repository" {
+        return true;
+    }
+    let Some((_, verbs)) = ADDERS.iter().find(|(names, _)| names.contains(&name)) else { return false };
+    let mut words = args.iter().filter(|arg| !arg.is_option());
+    let verb = words.next().is_some_and(|verb| verbs.contains(&verb.text.as_str()));
+    let named = |arg: &Arg| !arg.text.contains('/') && !arg.text.ends_with('-');
+    verb && words.all(named)
+        && args.iter().filter(|arg| arg.is_option()).all(|arg| QUIET.contains(&arg.text.as_str()))
+}
+
+/// `sudo` before nothing but such a package manager. In a sandbox of level full it fails by itself.
+fn is_sudo_that_adds(walk: &Walk<'_>, call: &Call<'_>) -> bool {
+    let before =
+        |arg: &&Arg| matches!(arg.text.as_str(), "-E" | "-n" | "-H" | "DEBIAN_FRONTEND=noninteractive");
+    let skipped = call.args.iter().take_while(before).count();
+    let Some((name, args)) = call.rest(skipped).split_first() else { return false };
+    walk.is_confined() && call.name == "sudo" && only_adds(&name.text, args)
 }
 
 /// `kill`: one process of one's own passes; all of them, or the first of all, ask.

@@ -45,6 +45,9 @@ pub struct Ask {
     /// The folder it happens in, instead of this one
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,
+    /// Judge a command that no sandbox of level full holds back: a program that no table knows asks
+    #[arg(long)]
+    pub unconfined: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -56,4 +59,7 @@ pub struct Hook {
     /// The mode to judge for: auto or bypass
     #[arg(long, default_value = "auto")]
     pub mode: String,
+    /// The agent runs its commands in a sandbox without network that writes in the project only: programs that no table knows pass
+    #[arg(long)]
+    pub confined: bool,
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, path::PathBuf};
 
 use mesh_safety::{
-    Decision, PermissionMode, Policy, WebTarget, judge_command, judge_read, judge_write,
+    Confined, Decision, PermissionMode, Policy, WebTarget, judge_command, judge_read, judge_write,
     secrets::{self, Severity},
 };
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ pub(super) struct Case {
     /// The user's home.
     #[serde(default)]
     pub(super) home: Option<PathBuf>,
+    /// Commands run without a sandbox of level full: a program that no table knows asks.
+    #[serde(default, rename = "unconfined")]
+    pub(super) is_unconfined: bool,
     /// What names resolve to; others do not resolve.
     #[serde(default)]
     pub(super) dns: HashMap<String, Vec<IpAddr>>,
@@ -61,10 +64,15 @@ pub(super) struct Verdict {
 }
 
 impl Case {
+    fn confined(&self) -> Confined {
+        if self.is_unconfined { Confined::Partly } else { Confined::Fully }
+    }
+
     /// Judges the case; `None` when its mode is none.
     pub(super) fn judge(&self) -> Option<Verdict> {
         let mode = PermissionMode::parse(self.mode.as_deref().unwrap_or("auto"))?;
-        let policy = Policy { workspace: self.cwd.clone(), home: self.home.clone(), ..Policy::default() };
+        let (workspace, home) = (self.cwd.clone(), self.home.clone());
+        let policy = Policy { workspace, home, confined: self.confined(), ..Policy::default() };
         Some(match self.kind {
             Kind::Command => Verdict::of(&judge_command(&self.input, mode, &policy)),
             Kind::WritePath => Verdict::of(&judge_write(&self.input, mode, &policy)),

@@ -8,7 +8,10 @@ use std::{net::IpAddr, path::PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::case::{Case, Kind, Verdict};
+use super::{
+    args::Hook,
+    case::{Case, Kind, Verdict},
+};
 
 /// What the agent says.
 #[derive(Debug, Deserialize)]
@@ -35,7 +38,7 @@ const TOOLS: &[(&[&str], &str, Kind)] = &[
 /// The input is not such a call, or the mode is none: nothing is allowed then.
 pub(super) fn answer(
     input: &str,
-    mode: &str,
+    wanted: &Hook,
     home: Option<PathBuf>,
     resolve: impl Fn(&str) -> Vec<IpAddr>,
 ) -> Result<Value, String> {
@@ -47,9 +50,16 @@ pub(super) fn answer(
                 (Kind::Url, Ok(target)) => [(target.host(), resolve(&target.host()))].into(),
                 _ => Default::default(),
             };
-            let mode = Some(mode.to_owned());
-            let case =
-                Case { kind, input: text, mode, cwd: call.cwd.clone(), home, dns, redirects: Vec::new() };
+            let case = Case {
+                kind,
+                input: text,
+                mode: Some(wanted.mode.clone()),
+                cwd: call.cwd.clone(),
+                home,
+                is_unconfined: !wanted.confined,
+                dns,
+                redirects: Vec::new(),
+            };
             case.judge().ok_or_else(|| "there is no such mode".to_owned())?
         }
         None => Verdict {
@@ -81,12 +91,16 @@ fn question(call: &Call) -> Option<(Kind, String)> {
 mod tests {
     use super::*;
 
+    fn hook(mode: &str) -> Hook {
+        Hook { mode: mode.to_owned(), confined: false }
+    }
+
     #[track_caller]
     fn decision(tool: &str, input: Value) -> String {
         let call =
             json!({"tool_name": tool, "tool_input": input, "cwd": "/w", "session_id": "s"}).to_string();
         let public = |_: &str| vec!["93.184.216.34".parse().unwrap()];
-        let answer = answer(&call, "auto", Some("/home/dev".into()), public).unwrap();
+        let answer = answer(&call, &hook("auto"), Some("/home/dev".into()), public).unwrap();
         answer["hookSpecificOutput"]["permissionDecision"].as_str().unwrap().to_owned()
     }
 
@@ -101,15 +115,16 @@ mod tests {
         assert_eq!(decision("WebFetch", json!({"url": "https://example.com"})), "allow");
         assert_eq!(decision("WebFetch", json!({"url": "http://169.254.169.254/"})), "ask");
         assert_eq!(decision("Bash", json!({"command": 7})), "ask");
+        assert_eq!(decision("Bash", json!({"command": "frobnicate"})), "ask");
         assert_eq!(decision("mcp__x__y", json!({})), "ask");
     }
 
     #[test]
     fn what_is_no_call_is_an_error() {
         for bad in ["", "{}", "[]", r#"{"tool_name": 7, "cwd": "/"}"#] {
-            assert!(answer(bad, "auto", None, |_| Vec::new()).is_err(), "{bad}");
+            assert!(answer(bad, &hook("auto"), None, |_| Vec::new()).is_err(), "{bad}");
         }
         let call = r#"{"tool_name": "Bash", "tool_input": {"command": "ls"}, "cwd": "/w"}"#;
-        assert!(answer(call, "mad", None, |_| Vec::new()).is_err());
+        assert!(answer(call, &hook("mad"), None, |_| Vec::new()).is_err());
     }
 }

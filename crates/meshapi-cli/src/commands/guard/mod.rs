@@ -36,7 +36,7 @@ pub fn run(wanted: &Guard, env: &Environment) -> Result<Exit, Failure> {
         Some(What::Hook(wanted)) => {
             let mut input = String::new();
             let read = stdin().lock().read_to_string(&mut input).map_err(|error| error.to_string());
-            let answer = read.and_then(|_| hook::answer(&input, &wanted.mode, env.home.clone(), resolve));
+            let answer = read.and_then(|_| hook::answer(&input, wanted, env.home.clone(), resolve));
             // Exit code 2 is a refusal in that protocol: whatever goes wrong here, nothing runs.
             let answer = answer.map_err(|error| Failure::new(Exit::Usage, "usage", error))?;
             say(&answer.to_string())
@@ -93,7 +93,8 @@ fn one(kind: Kind, ask: &Ask, env: &Environment) -> Result<Exit, Failure> {
         _ => Default::default(),
     };
     let (mode, home): (_, Option<PathBuf>) = (Some(ask.mode.clone()), env.home.clone());
-    let case = Case { kind, input, mode, cwd, home, dns, redirects: Vec::new() };
+    let is_unconfined = ask.unconfined;
+    let case = Case { kind, input, mode, cwd, home, is_unconfined, dns, redirects: Vec::new() };
     let verdict = case.judge().ok_or_else(|| {
         Failure::new(
             Exit::Usage,
