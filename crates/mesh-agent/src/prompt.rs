@@ -15,6 +15,10 @@ The shell is non-interactive and stops after 120 s. No nohup, disown, setsid, & 
 up, end the turn with one short line.
 Images may be attached.";
 
+/// How good work looks, a line for each rule, the most useful first: for the optimiser, which puts as many of them behind the
+/// system prompt as make its prefix long enough to be cached, where that pays. No tool is named, see [`system_prompt`].
+pub const HANDBOOK: &str = include_str!("handbook.md");
+
 /// Builds the system prompt. Control characters of the path are replaced: a folder's name must not become an instruction on a line of its own.
 pub fn system_prompt(base: &str, cwd: &Path) -> String {
     let cwd: String =
@@ -37,7 +41,7 @@ mod tests {
     fn file_and_shell_tools_are_not_named() {
         let text = system_prompt("", Path::new("/w"));
         for name in ["read_file", "write_file", "edit_file", "run_bash", "grep", "glob", "list_dir"] {
-            assert!(!text.contains(name), "{name}");
+            assert!(!text.contains(name) && !HANDBOOK.contains(name), "{name}");
         }
     }
 }

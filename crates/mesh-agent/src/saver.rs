@@ -76,6 +76,8 @@ pub struct Receipt {
     pub tokens_cut: u64,
     /// Tokens that were written to the cache again because of a cut.
     pub tokens_rewritten: u64,
+    /// Tokens of notes that were added, so that the prefix is cached.
+    pub tokens_added: u64,
     /// Tokens of the prompt.
     pub input: u64,
     /// Tokens read from the cache.

@@ -1,6 +1,7 @@
 //! The front door: a body in, a body and a plan out.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,6 +27,9 @@ pub struct Config {
     pub recall: Option<Recall>,
     /// A cheaper model that the user allows, from 0.6 on.
     pub cheaper: Option<Cheaper>,
+    /// Notes that never change and are worth reading, the most useful line first. Where a prefix is too short to be cached and
+    /// it pays, as many lines as that takes are put behind the system prompt.
+    pub notes: Option<Arc<str>>,
 }
 
 /// How a model reads a text again that was cut.
@@ -101,6 +105,9 @@ const CLOSE_PART: &[u8] = br#","cache_control":{"type":"ephemeral"}}]"#;
 /// What is written in front of the brace that closes a marked part.
 const MARK: &[u8] = br#","cache_control":{"type":"ephemeral"}"#;
 
+/// A provider's count of a whole request is believed within these bounds around the estimate; beyond them something else was counted.
+const HEAVIER: std::ops::RangeInclusive<f64> = 0.8..=1.25;
+
 impl Optimizer {
     /// Returns an optimiser that works by `config`.
     pub fn new(config: Config) -> Optimizer {
@@ -143,6 +150,10 @@ impl Optimizer {
         prices: Option<&Prices>,
         session: &mut SessionState,
     ) -> Receipt {
+        if let Some((weighed, usage)) = plan.weighed.zip(usage.filter(|usage| usage.input > 0)) {
+            let heavier = usage.input as f64 / (weighed + plan.tokens_added).max(1.0);
+            session.saved.heavier = Some(heavier).filter(|heavier| HEAVIER.contains(heavier));
+        }
         receipt::settle(plan, usage, prices, &mut session.saved.tally)
     }
 
@@ -195,6 +206,7 @@ impl Optimizer {
             head: head(body),
             head_bytes: ["tools", "system"].iter().filter_map(|name| body.raw(name)).map(<[u8]>::len).sum(),
             window: hints.window.map(|tokens| tokens as f64),
+            notes: self.config.notes.as_deref(),
             recall: &recall,
         };
         let frozen_before = session.saved.frozen.keys().next_back().copied();
@@ -202,6 +214,7 @@ impl Optimizer {
         let mut splices = removals(body, &fields.gone);
         splices.extend(fields.splices);
         edits(body, session, &mut splices);
+        session.add_notes(body, &terms, &mut splices);
         marks(body, session, &terms, &decision, &mut splices);
         splices.sort_by_key(|splice| (splice.span.start, splice.span.end));
         let plan = Plan {
@@ -212,6 +225,8 @@ impl Optimizer {
             breakpoints: decision.marks.clone(),
             cuts: cuts(body, session, &decision, frozen_before, helpers.retain),
             tokens_cut: session.memory.tokens_cut(),
+            tokens_added: decision.added,
+            weighed: (tail == 0).then(|| session.weigh_prefix(body, &terms, stay)).flatten(),
             tokens_rewritten: decision.rewritten,
             sent: decision.sent,
             native: decision.native,

@@ -75,6 +75,12 @@ pub struct Plan {
     pub cuts: Vec<Cut>,
     /// Tokens (estimated) that are not sent because of this and earlier cuts.
     pub tokens_cut: f64,
+    /// Tokens (estimated) of the caller's notes that stand behind the system prompt, so that the prefix is cached.
+    #[serde(default)]
+    pub tokens_added: f64,
+    /// Tokens (estimated) of the request without them, where notes are offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighed: Option<f64>,
     /// Tokens (estimated) that the provider's cache has to write again because of the cuts of this request.
     pub tokens_rewritten: f64,
     /// How the tokens of the request divide, as expected.
@@ -105,6 +111,8 @@ impl Plan {
             breakpoints: Vec::new(),
             cuts: Vec::new(),
             tokens_cut: 0.0,
+            tokens_added: 0.0,
+            weighed: None,
             tokens_rewritten: 0.0,
             sent: Split::default(),
             native: Split::default(),

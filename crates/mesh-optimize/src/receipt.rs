@@ -126,6 +126,8 @@ pub struct Receipt {
     pub saved_vs_uncached_units: f64,
     /// Tokens that were not sent.
     pub tokens_cut: u64,
+    /// Tokens of notes that were added, so that the prefix is cached.
+    pub tokens_added: u64,
     /// Tokens that had to be written to the cache again because of a cut.
     pub tokens_rewritten: u64,
     /// Tokens of the prompt.
@@ -161,8 +163,9 @@ pub(crate) fn settle(
     // A prefix that was lost without a cause of ours would have been lost without us too.
     let lost = billed.basis == Basis::Usage && billed.split.read == 0.0 && plan.sent.read > 0.0;
     let lost = lost && plan.tokens_rewritten == 0.0;
-    let native = native(plan, &billed, tokens_cut, ratio, lost, &provider);
-    let uncached = Split { plain: billed.split.total() + tokens_cut, ..Split::default() };
+    let tokens_added = plan.tokens_added * ratio;
+    let native = native(plan, &billed, tokens_cut - tokens_added, ratio, lost, &provider);
+    let uncached = Split { plain: billed.split.total() + tokens_cut - tokens_added, ..Split::default() };
     let paid = billed.split.units(&provider) + plan.summary_units;
     let mut receipt = Receipt {
         model: plan.model.clone(),
@@ -175,6 +178,7 @@ pub(crate) fn settle(
         saved_vs_native_units: native.units(&provider) - paid,
         saved_vs_uncached_units: uncached.units(&provider) - paid,
         tokens_cut: round(tokens_cut),
+        tokens_added: round(tokens_added),
         tokens_rewritten: round(plan.tokens_rewritten * ratio),
         input: round(billed.split.total()),
         cache_read: round(billed.split.read),

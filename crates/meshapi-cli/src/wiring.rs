@@ -12,7 +12,7 @@ use mesh_agent::{
     Agent, AgentParts, GatewayModel, GatewayPrices, Model, OptimizeAt, Outgoing, Prices, Receipt, Saver,
     Saving, Settings, SharedMode, ToolContext,
     builtin::{self, Asker, Servers},
-    prompt::system_prompt,
+    prompt::{HANDBOOK, system_prompt},
     recall,
     tool::ChildEnv,
 };
@@ -176,7 +176,11 @@ fn wire_confined(
         system: system_prompt(config.system(), cwd),
         max_hops: config.max_hops(),
     });
-    agent.save_with(Arc::new(Levers { books: savings.clone(), state: Arc::default() }));
+    agent.save_with(Arc::new(Levers {
+        books: savings.clone(),
+        state: Arc::default(),
+        notes: HANDBOOK.into(),
+    }));
     Ok(Wired { agent, servers, client, savings, confined })
 }
 
@@ -184,7 +188,11 @@ fn wire_confined(
 pub fn levers_of(dial: f64, model: &str) -> (String, String) {
     let provider = Provider::of_model(model);
     let levers = Dial::new(dial).map(|dial| mesh_optimize::levers(dial, &provider)).unwrap_or_default();
-    let names: Vec<&str> = levers.into_iter().map(lever_name).collect();
+    let mut names: Vec<&str> = levers.into_iter().map(lever_name).collect();
+    // Where less is needed, the prompt and the tools are long enough.
+    if !names.is_empty() && matches!(provider.cache, Cache::Marked { minimum } if minimum > 2_000) {
+        names.push("notes that fill a short prefix");
+    }
     (names.join(", "), provider.to_string())
 }
 
@@ -213,6 +221,7 @@ fn miss_name(miss: Miss) -> &'static str {
 struct Levers {
     books: Books,
     state: Arc<Mutex<LeverState>>,
+    notes: Arc<str>,
 }
 
 /// What the optimiser remembers of a conversation, and what it must not do any more.
@@ -252,7 +261,9 @@ impl Saver for Levers {
             None => ProviderChoice::Auto,
         };
         let recall = Some(Recall::Tool(recall::TOOL.to_owned()));
-        let optimizer = Optimizer::new(mesh_optimize::Config { dial, provider, recall, cheaper: None });
+        let notes = Some(self.notes.clone());
+        let optimizer =
+            Optimizer::new(mesh_optimize::Config { dial, provider, recall, cheaper: None, notes });
         let hints = Hints { now: Some(now), transient_tail: transient, window, held_out: false };
         let prepare = || {
             let prepared = optimizer.prepare_with(&body, &mut state.session, hints, Helpers::default());
@@ -322,6 +333,7 @@ impl Saving for Lightened {
             saved_vs_uncached_usd: receipt.saved_vs_uncached_usd,
             tokens_cut: receipt.tokens_cut,
             tokens_rewritten: receipt.tokens_rewritten,
+            tokens_added: receipt.tokens_added,
             input: receipt.input,
             cache_read: receipt.cache_read,
             cache_write: receipt.cache_write,

@@ -39,6 +39,8 @@ pub(crate) struct Terms<'t> {
     pub(crate) optimise: bool,
     /// Tokens that the model can take, where the caller knows it.
     pub(crate) window: Option<f64>,
+    /// What may be added behind the system prompt, line by line.
+    pub(crate) notes: Option<&'t str>,
     /// How a cut text can be read again.
     pub(crate) recall: &'t dyn Fn(&str) -> String,
 }
@@ -59,6 +61,8 @@ pub(crate) struct Decision {
     pub(crate) miss: Option<Miss>,
     /// What a summary cost, in plain input tokens.
     pub(crate) summary_units: f64,
+    /// Tokens of the caller's notes that stand behind the system prompt.
+    pub(crate) added: f64,
 }
 
 /// When a request is made, and what the cache has of it.
@@ -142,7 +146,8 @@ impl SessionState {
     ) -> Decision {
         let life = terms.provider.life;
         self.saved.alive.retain(|message, used| *message < count && moment.now - used.0 <= life);
-        let mut decision = Decision::default();
+        self.fill(body, terms, count, moment.cold);
+        let mut decision = Decision { added: self.notes_tokens(terms), ..Decision::default() };
         let offers = self.offers(body, terms, count);
         let mut readable = self.readable(terms, moment);
         if let Some(worth) = self.worthwhile(terms, count, &offers, moment.cold) {

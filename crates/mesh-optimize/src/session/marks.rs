@@ -26,7 +26,8 @@ impl SessionState {
     /// Whether the prefix up to and with message `until` is long enough to be cached.
     fn reaches_minimum(&self, terms: &Terms<'_>, until: usize) -> bool {
         let Cache::Marked { minimum } = terms.provider.cache else { return false };
-        self.memory.sent_to(until + 1) + terms.head_bytes as f64 / BYTES_PER_TOKEN >= f64::from(minimum)
+        let head = terms.head_bytes as f64 / BYTES_PER_TOKEN + self.notes_tokens(terms);
+        self.memory.sent_to(until + 1) + head >= f64::from(minimum)
     }
 
     /// The last system message in front of everything else, if it may carry a breakpoint.

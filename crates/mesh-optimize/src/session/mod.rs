@@ -7,9 +7,11 @@
 //! - `offer`: which texts may be cut, and what they become
 //! - `worth`: whether a cut pays, and what was paid and saved so far
 //! - `fold`: what goes when the model's window is nearly full; `tail`: clients that replace their last message each time
+//! - `fill`: notes that make a short prefix long enough to be cached
 //! - `marks`: where the breakpoints stand
 
 mod decide;
+mod fill;
 mod fold;
 mod learn;
 mod marks;

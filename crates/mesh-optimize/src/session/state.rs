@@ -63,6 +63,12 @@ pub(crate) struct Saved {
     /// Whether the client replaces its last message in every request.
     #[serde(default)]
     pub(crate) watch: Watch,
+    /// So many lines of the caller's notes stand behind the system prompt.
+    #[serde(default)]
+    pub(crate) notes: usize,
+    /// The provider's tokens for one estimated token of a whole request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) heavier: Option<f64>,
 }
 
 /// What is known of the last message of the requests.

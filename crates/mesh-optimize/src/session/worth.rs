@@ -111,7 +111,7 @@ impl SessionState {
         let memory = &self.memory;
         let theirs = Sums { head, tokens: &memory.whole[..count], blocks: &memory.blocks[..count], rest };
         decision.native = self.saved.native.follow(&terms.provider, &theirs, &own, moment.now);
-        let ours = Sums { tokens: &memory.sent[..count], ..theirs };
+        let ours = Sums { head: head + decision.added, tokens: &memory.sent[..count], ..theirs };
         let marks = if own.is_empty() { &decision.marks } else { &own };
         let read = readable.filter(|last| *last < count).map_or(0.0, |last| ours.to(last));
         let written = match terms.provider.cache {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod billing;
 #[cfg(test)]
+mod fill;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod recorded;

@@ -39,7 +39,7 @@ pub fn run(wanted: &Optimize) -> Result<Exit, Failure> {
         share.ok_or_else(|| usage(&"--hold-out takes a share of the sessions: a number from 0 to 1"))?;
     let recall = wanted.retain.as_ref().map(|folder| Recall::Files(folder.display().to_string()));
     let mut pipe = Pipe {
-        filter: Filter::new(Config { dial, provider, recall, cheaper: None }).holding_out(share),
+        filter: Filter::new(Config { dial, provider, recall, cheaper: None, notes: None }).holding_out(share),
         dial,
         reference,
         receipts,

@@ -62,6 +62,7 @@ struct Pages {
     cache_read: u64,
     cache_write: u64,
     tokens_cut: u64,
+    tokens_added: u64,
     tokens_rewritten: u64,
     /// Requests that carried breakpoints of ours.
     marked: u64,
@@ -85,6 +86,7 @@ impl Books {
             cache_read: 0,
             cache_write: 0,
             tokens_cut: 0,
+            tokens_added: 0,
             tokens_rewritten: 0,
             marked: 0,
             levers: BTreeMap::new(),
@@ -128,6 +130,7 @@ impl Books {
         pages.cache_read += receipt.cache_read;
         pages.cache_write += receipt.cache_write;
         pages.tokens_cut += receipt.tokens_cut;
+        pages.tokens_added += receipt.tokens_added;
         pages.tokens_rewritten += receipt.tokens_rewritten;
         if let Some(miss) = receipt.miss {
             *pages.misses.entry(miss).or_default() += 1;

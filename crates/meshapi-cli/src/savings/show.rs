@@ -52,6 +52,12 @@ pub(super) fn lines(pages: &Pages) -> Vec<Line> {
         "not sent",
         &format!("{tokens_cut} tok in all requests together; {tokens_rewritten} written again for it"),
     ));
+    if pages.tokens_added > 0 {
+        lines.push(row(
+            "added notes",
+            &format!("{} tok in all requests together, so that the prefix is cached", pages.tokens_added),
+        ));
+    }
     if pages.marked > 0 {
         lines.push(row("breakpoints", &format!("in {}", count(pages.marked, "request"))));
     }

@@ -324,6 +324,7 @@ fn mesh_savings(savings: &Savings) -> Value {
         "saved_vs_uncached_usd": money(sum.saved_vs_uncached_usd),
         "session_saved_vs_native_usd": money(session.saved_vs_native_usd),
         "tokens_cut": total(|receipt| receipt.tokens_cut),
+        "tokens_added": total(|receipt| receipt.tokens_added),
         "tokens_rewritten": total(|receipt| receipt.tokens_rewritten),
         "input": total(|receipt| receipt.input),
         "cache_read": total(|receipt| receipt.cache_read),
