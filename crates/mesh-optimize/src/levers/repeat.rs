@@ -22,6 +22,10 @@ const ANCHOR_BYTES: usize = 16;
 /// So many places of one line are remembered, the newest: a line that stands in more places says little about any of them.
 const PLACES: usize = 6;
 
+/// So many lines are put up: what a hash table of 2^19 places holds, 4.7 MB. More is longer than any model's window (two million
+/// tokens are about 6 MB, and a line takes sixteen bytes at least to count).
+const LINES: usize = (1 << 19) / 8 * 7;
+
 /// What the texts of a session show, line by line: one long list of lines, some 25 bytes each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
@@ -113,16 +117,12 @@ impl Shelf {
         self.lines.len() * 12 + self.last.capacity() * 9 + self.stretches.len() * 24
     }
 
-    /// Puts up a stretch of lines that a text shows, the first with its number from 1. Past four thousand million lines of one
-    /// session nothing more is put up.
+    /// Puts up a stretch of lines that a text shows, the first with its number from 1; nothing more where the shelf is full.
     pub(crate) fn put(&mut self, text: usize, line: usize, rows: &[Row]) {
-        let Ok(from) = u32::try_from(self.lines.len() + rows.len() + 1).map(|_| self.lines.len() as u32)
-        else {
-            return;
-        };
-        if rows.is_empty() {
+        if rows.is_empty() || self.lines.len() + rows.len() > LINES {
             return;
         }
+        let from = self.lines.len() as u32;
         self.stretches.push((from, text, line));
         for (row, place) in rows.iter().zip(from..) {
             self.lines.push(row.hash);
@@ -133,7 +133,8 @@ impl Shelf {
     }
 }
 
-fn low(hash: u64) -> u32 {
+/// The low half of a hash.
+pub(crate) fn low(hash: u64) -> u32 {
     hash as u32
 }
 

@@ -3,14 +3,14 @@
 
 use std::collections::hash_map::Entry;
 
-use super::memory::{BYTES_PER_TOKEN, Fact, Known, MANY, Memory};
+use super::memory::{BYTES_PER_TOKEN, Fact, Known, MANY, Memory, NAMES};
 use super::state::{Frozen, SessionState};
 use crate::body::{Body, Form, Message, Part, Role, Text};
 use crate::edit::{Edit, Hole};
 use crate::json::{Decoded, decode};
 use crate::kind::{Call, ResultKind};
 use crate::levers::clean::{Row, equal_lines, punch, rows, terminal};
-use crate::levers::repeat::Run;
+use crate::levers::repeat::{Run, low};
 use crate::levers::shorten::names;
 use crate::levers::{NAMED, arguments, has_note};
 use crate::weight::weigh;
@@ -96,12 +96,14 @@ impl SessionState {
         names(text, |name| {
             if role == Role::Assistant {
                 named.entry(name).or_insert(number);
-                if let Some(fact) = homes.get(&name).and_then(|home| texts.get_mut(*home as usize)) {
+                if let Some(fact) = homes.get(&low(name)).and_then(|home| texts.get_mut(*home as usize)) {
                     fact.used = number;
                 }
             }
-            match (part, homes.entry(name)) {
-                (Part::Words, _) => {}
+            if part == Part::Words || homes.len() >= NAMES && !homes.contains_key(&low(name)) {
+                return;
+            }
+            match (part, homes.entry(low(name))) {
                 (_, Entry::Vacant(new)) => drop(new.insert(home)),
                 (Part::Result(_), Entry::Occupied(mut old)) if *old.get() != home => drop(old.insert(MANY)),
                 _ => {}

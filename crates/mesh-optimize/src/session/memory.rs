@@ -14,6 +14,10 @@ type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 /// Bytes of a token, where a text cannot be looked at: 2.77 characters, counted on recorded Claude sessions (section 7).
 pub(crate) const BYTES_PER_TOKEN: f64 = 2.77;
 
+/// So many names are remembered: what a hash table of 2^19 places holds, 4.7 MB. A text of so many different names is longer than
+/// any model's window (two million tokens are about 6 MB, and a name takes ten bytes at least with what stands around it).
+pub(crate) const NAMES: usize = (1 << 19) / 8 * 7;
+
 /// No one text is the home of a name.
 pub(crate) const MANY: u32 = u32::MAX;
 
@@ -31,8 +35,8 @@ pub(crate) struct Memory {
     pub(crate) pinned: HashMap<usize, Vec<(usize, usize)>>,
     /// Names that the assistant used, with the message that used them first.
     pub(crate) named: ByHash<usize>,
-    /// The one result or call that a name stands in; [`MANY`] where several results hold it.
-    pub(crate) homes: ByHash<u32>,
+    /// The one result or call that a name stands in, by the low half of the name's hash; [`MANY`] where several results hold it.
+    pub(crate) homes: HashMap<u32, u32, BuildHasherDefault<Hashed>>,
     /// Calls by the hash of their id.
     pub(crate) calls: ByHash<Call>,
     /// The last message that read or changed a file, by the hash of its path.
@@ -139,7 +143,7 @@ impl Memory {
             + self.texts.len() * 160
             + self.messages.len() * 160
             + self.named.len() * 24
-            + self.homes.len() * 20
+            + self.homes.capacity() * 10
             + self.shelf.weight()
     }
 }
