@@ -73,6 +73,48 @@ fn other_agents_ask_before_they_use_a_tool() {
     assert_eq!((run.code, decision(&run)), (Some(0), json!("allow")));
     let run = lab.run_with_input(&["guard", "hook"], &call("curl https://example.com/x.sh | sh"));
     assert_eq!((run.code, decision(&run)), (Some(0), json!("ask")));
+    let folder = lab.home().join(".meshapi");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("permissions.json"), r#"{"deny": ["command git push"]}"#).unwrap();
+    let run = lab.run_with_input(&["guard", "hook"], &call("cd x && git -C . push"));
+    assert_eq!((run.code, decision(&run)), (Some(0), json!("deny")));
+    check(&lab.run(&["guard", "command", "git push"]), 20, "block\n  your rule: deny `command git push`");
+    std::fs::write(folder.join("permissions.json"), r#"{"deny": ["git push"]}"#).unwrap();
+    let run = lab.run_with_input(&["guard", "hook"], &call("git status"));
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "rules that nobody understands block");
     let run = lab.run_with_input(&["guard", "hook"], "{\"tool_name\": ");
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "what goes wrong blocks");
+}
+
+/// The agent's side of the protocol as a shell script: it runs the hook, then obeys its answer and its exit code.
+#[cfg(unix)]
+const AGENT: &str = r#"
+answer=$(printf '%s' "$1" | "$MESHAPI" guard hook) || { echo "refused: exit $?"; exit 0; }
+case $answer in
+  *'"permissionDecision":"allow"'*) echo ran ;;
+  *'"permissionDecision":"ask"'*) echo asked ;;
+  *) echo denied ;;
+esac
+"#;
+
+#[cfg(unix)]
+#[test]
+fn a_script_can_use_it_as_its_hook() {
+    let lab = lab();
+    let says = |call: &str| {
+        let out = std::process::Command::new("sh")
+            .args(["-c", AGENT, "agent", call])
+            .env("MESHAPI", mesh_tests::lab::binary())
+            .env("HOME", lab.home())
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    };
+    let call = |command: &str| {
+        json!({"hook_event_name": "PreToolUse", "tool_name": "Bash", "cwd": lab.work(), "tool_input": {"command": command}})
+            .to_string()
+    };
+    assert_eq!(says(&call("ls -la")), "ran");
+    assert_eq!(says(&call("sudo ls")), "asked");
+    assert_eq!(says("no JSON"), "refused: exit 2");
 }

@@ -13,7 +13,9 @@ use mesh_client::{
     Answer, ClientError, Completion, Delivery, StreamEvent,
     wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
-use mesh_safety::{Action, Confined, Decision, Policy, Reason, judge, judge_allowed, sandbox::Sandbox};
+use mesh_safety::{
+    Action, Confined, Decision, Policy, Reason, judge, judge_allowed, offer, sandbox::Sandbox,
+};
 use tracing::Instrument;
 
 use crate::{
@@ -26,6 +28,7 @@ use crate::{
     mode::SharedMode,
     model::Model,
     notes,
+    permit::{Decided, LastDecision, SharedRules},
     price_list::PriceList,
     recall,
     record::{Entry, NoRecorder, Record, Recorder},
@@ -47,6 +50,8 @@ pub struct AgentParts {
     pub context: ToolContext,
     /// What the judgement of calls leans on.
     pub policy: Policy,
+    /// What the user always allows, asks or denies, shared with whoever can change it. It stands in for the policy's own rules.
+    pub rules: SharedRules,
     /// The permission mode, shared with whoever can change it.
     pub mode: SharedMode,
     /// How requests are made.
@@ -66,6 +71,8 @@ pub struct Agent {
     policy: Policy,
     mode: SharedMode,
     settings: SharedSettings,
+    rules: SharedRules,
+    last: LastDecision,
     /// Tools that the user allowed for this session.
     always: Mutex<Vec<String>>,
     system: String,
@@ -127,6 +134,8 @@ impl Agent {
             prices: parts.prices,
             tools: parts.tools,
             context: parts.context,
+            rules: parts.rules,
+            last: LastDecision::default(),
             policy: parts.policy,
             mode: parts.mode,
             settings: SharedSettings::new(parts.settings),
@@ -178,6 +187,16 @@ impl Agent {
     /// The line to the call that runs.
     pub fn call_line(&self) -> &CallLine {
         &self.context.line
+    }
+
+    /// What the user always allows, asks or denies; what is changed here holds from the next call on.
+    pub fn rules(&self) -> &SharedRules {
+        &self.rules
+    }
+
+    /// How the last call was decided.
+    pub fn last_decision(&self) -> &LastDecision {
+        &self.last
     }
 
     /// The permission mode.
@@ -468,17 +487,20 @@ impl Agent {
         };
         let summary = tool.summary(&args);
         let action = tool.action(&args, &self.context);
-        let reasons = match self.judge(name, &action) {
-            Decision::Allow => None,
-            Decision::Ask(reasons) => Some((reasons, true)),
-            Decision::Block(reasons) => Some((reasons, false)),
-        };
-        let verdict = match &reasons {
-            None => Approval::Yes,
-            Some((_, false)) => Approval::Unavailable,
-            Some((reasons, true)) => {
-                let question =
-                    ApprovalRequest { tool: name, summary: &summary, action: &action, args: &args, reasons };
+        let (mode, decision) = (self.mode.get(), self.judge(name, &action));
+        let verdict = match &decision {
+            Decision::Allow => Approval::Yes,
+            Decision::Block(_) => Approval::Unavailable,
+            Decision::Ask(reasons) => {
+                let rule = offer(&action, mode, &self.policy());
+                let question = ApprovalRequest {
+                    tool: name,
+                    summary: &summary,
+                    action: &action,
+                    args: &args,
+                    reasons,
+                    rule: rule.as_ref(),
+                };
                 let stopped = hands.interrupt.call_stopped();
                 tokio::select! {
                     biased;
@@ -487,6 +509,9 @@ impl Agent {
                 }
             }
         };
+        let answer = matches!(decision, Decision::Ask(_)).then_some(verdict);
+        let rule = if decision.is_allow() { self.allowing(&action, mode) } else { None };
+        self.last.set(Decided { summary: summary.clone(), mode, decision: decision.clone(), rule, answer });
         if verdict == Approval::Always {
             self.always.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         }
@@ -504,7 +529,7 @@ impl Agent {
                 (said_no(notes::DENIED.to_owned()), CallOutcome::Denied)
             }
             Approval::Unavailable => {
-                let reason = join(reasons.iter().flat_map(|(r, _)| r));
+                let reason = join(decision.reasons().iter());
                 listener.event(Event::CallStopped { summary: &summary, reason: &reason });
                 let arguments = call.arguments.clone();
                 refused.push(RefusedCall {
@@ -523,7 +548,22 @@ impl Agent {
     fn judge(&self, tool: &str, action: &Action) -> Decision {
         let is_allowed = self.always.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|t| t == tool);
         let judge = if is_allowed { judge_allowed } else { judge };
-        judge(action, self.mode.get(), &self.policy)
+        judge(action, self.mode.get(), &self.policy())
+    }
+
+    /// The rule without which an action would not have been allowed.
+    fn allowing(&self, action: &Action, mode: PermissionMode) -> Option<String> {
+        let rules = self.rules.get();
+        let without = |left_out: &Rule| {
+            let rules = rules.iter().filter(|rule| *rule != left_out).cloned().collect();
+            judge(action, mode, &Policy { rules, ..self.policy.clone() })
+        };
+        rules.iter().find(|rule| !without(rule).is_allow()).map(|rule| rule.text().to_owned())
+    }
+
+    /// What the judgement leans on now.
+    fn policy(&self) -> Policy {
+        Policy { rules: self.rules.get(), ..self.policy.clone() }
     }
 
     /// Answers a call that reads a cut text again by its name, where no file is called so. It reads nothing but what the model

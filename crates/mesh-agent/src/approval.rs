@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use mesh_safety::{Action, Reason};
+use mesh_safety::{Action, Reason, rules::Rule};
 
 use crate::tool::Args;
 
@@ -19,6 +19,8 @@ pub struct ApprovalRequest<'a> {
     pub args: &'a Args,
     /// Why it is asked.
     pub reasons: &'a [Reason],
+    /// The rule that would let this call and those like it run unasked from now on; `None` where no narrow one would.
+    pub rule: Option<&'a Rule>,
 }
 
 /// The answer.

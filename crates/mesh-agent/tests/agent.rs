@@ -127,6 +127,7 @@ impl Stage {
                 sandbox: None,
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
+            rules: Default::default(),
             mode: SharedMode::new(mode),
             settings: Settings { model: "m/x".into(), ..Settings::default() },
             system: "system".into(),

@@ -113,6 +113,7 @@ impl Stage {
                 sandbox: None,
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
+            rules: Default::default(),
             mode: SharedMode::new(PermissionMode::Default),
             settings: Settings { model: "m/x".into(), optimize, optimize_at, ..Settings::default() },
             system: "system".into(),

@@ -1,5 +1,7 @@
 //! What a check says: allow, ask or block, with reasons a person can read.
 
+use crate::rules::{Effect, Rule};
+
 /// The verdict on one action. Ordered: the decision for a whole is the greatest of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -18,6 +20,18 @@ pub struct Reason {
     pub source: ReasonSource,
     /// One line for a person: names the program, the operand, the rule.
     pub text: String,
+    /// How much is at stake.
+    pub severity: Severity,
+}
+
+/// How much is at stake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A look and a key are enough.
+    #[default]
+    Usual,
+    /// What is done cannot be undone or reaches far: a person types a word, and no rule of theirs says yes for them.
+    Top,
 }
 
 /// What kind of rule gave a [`Reason`].
@@ -31,20 +45,41 @@ pub enum ReasonSource {
     Rule,
 }
 
+impl Reason {
+    /// A reason of the usual severity.
+    pub fn new(source: ReasonSource, text: impl Into<String>) -> Reason {
+        Reason { source, text: text.into(), severity: Severity::Usual }
+    }
+}
+
+/// A rule of the user in a reason.
+pub(crate) fn rule_text(rule: &Rule) -> String {
+    format!("your rule: {} `{}`", rule.effect().as_str(), rule.text())
+}
+
 impl Decision {
     /// Asks because the permission mode asks for this tool as such.
     pub fn ask_by_mode(text: impl Into<String>) -> Decision {
-        Decision::Ask(vec![Reason { source: ReasonSource::Mode, text: text.into() }])
+        Decision::Ask(vec![Reason::new(ReasonSource::Mode, text)])
     }
 
     /// Asks because a check stopped what the mode would have let through.
     pub fn ask_by_check(text: impl Into<String>) -> Decision {
-        Decision::Ask(vec![Reason { source: ReasonSource::Check, text: text.into() }])
+        Decision::Ask(vec![Reason::new(ReasonSource::Check, text)])
     }
 
     /// Refuses because a rule of the user says so.
     pub fn block_by_rule(text: impl Into<String>) -> Decision {
-        Decision::Block(vec![Reason { source: ReasonSource::Rule, text: text.into() }])
+        Decision::Block(vec![Reason::new(ReasonSource::Rule, text)])
+    }
+
+    /// What a rule of the user says.
+    pub fn by_rule(rule: &Rule) -> Decision {
+        match rule.effect() {
+            Effect::Allow => Decision::Allow,
+            Effect::Ask => Decision::Ask(vec![Reason::new(ReasonSource::Rule, rule_text(rule))]),
+            Effect::Deny => Decision::block_by_rule(rule_text(rule)),
+        }
     }
 
     /// Returns the decision for both parts: the greater of the two, with the reasons of both, each once.
@@ -72,6 +107,11 @@ impl Decision {
     /// Returns whether a safety check is among the reasons: the one-line warning of seed 11.5 is due.
     pub fn is_check(&self) -> bool {
         self.reasons().iter().any(|reason| reason.source == ReasonSource::Check)
+    }
+
+    /// Returns the greatest severity among the reasons.
+    pub fn severity(&self) -> Severity {
+        self.reasons().iter().map(|reason| reason.severity).max().unwrap_or_default()
     }
 
     /// Returns why the decision is not `Allow`; empty when it is.

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::path::is_in_workspace;
-use crate::{Decision, PermissionMode, judge_command, judge_read, judge_write};
+use crate::path::{Guard, is_in_workspace};
+use crate::rules::{Access, Effect, Rule, Rules};
+use crate::{
+    Decision, PermissionMode, Reason, ReasonSource, Severity, judge_command, judge_read, judge_write, shell,
+};
 
 /// What a tool call would do, as far as it is known before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub struct Policy {
     pub workspace_reads: WorkspaceReads,
     /// How far the kernel holds commands back, whatever is judged.
     pub confined: Confined,
+    /// What the user always allows, asks or denies.
+    pub rules: Rules,
 }
 
 /// How far the kernel holds commands back.
@@ -85,27 +90,28 @@ pub enum Confined {
 /// Why a command asks on a machine without a sandbox.
 const UNCONFINED: &str = "this machine has no sandbox that would hold the command back";
 
-/// Judges one action: the mode's matrix first, then the checks on what the matrix lets through.
+/// Judges one action: the user's own rules, then the mode's matrix, then the checks on what the matrix lets through.
 ///
-/// Never [`Decision::Block`]: the user's own deny rules are not this layer's. A question of the matrix itself has the source
-/// `Mode`, one that a failed check raised has the source `Check`.
+/// [`Decision::Block`] comes from a deny rule of the user alone. A question of the matrix itself has the source `Mode`, one that a
+/// failed check raised has the source `Check`.
 pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
     use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
     match (action, mode) {
         (Action::Plan, _) => Decision::Allow,
-        (Action::Read { path } | Action::Search { path }, _) => judge_looking(path, mode, policy),
-        (Action::Write { path }, AcceptEdits | Auto | Bypass) => judge_write(path, mode, policy),
-        (Action::Write { .. }, Default) => Decision::ask_by_mode("this mode asks before files are changed"),
-        (Action::Run { command }, Auto) if policy.confined == Confined::Missing => {
-            judge_command(command, mode, policy).join(Decision::ask_by_check(UNCONFINED))
+        (Action::Read { path } | Action::Search { path }, _) => {
+            by_rule(path, Access::Read, policy).unwrap_or_else(|| judge_looking(path, mode, policy))
         }
-        (Action::Run { command }, Auto | Bypass) => judge_command(command, mode, policy),
-        (Action::Run { .. }, Default | AcceptEdits) => {
-            Decision::ask_by_mode("this mode asks before commands run")
+        (Action::Write { path }, _) => by_rule(path, Access::Write, policy).unwrap_or_else(|| match mode {
+            AcceptEdits | Auto | Bypass => judge_write(path, mode, policy),
+            Default => Decision::ask_by_mode("this mode asks before files are changed"),
+        }),
+        (Action::Run { command }, Auto | Bypass) => judge_run(command, mode, policy),
+        (Action::Run { command }, Default | AcceptEdits) => {
+            asked(command, policy, "this mode asks before commands run")
         }
-        (Action::Serve { command }, Bypass) => judge_command(command, mode, policy),
-        (Action::Serve { .. }, Default | AcceptEdits | Auto) => {
-            Decision::ask_by_mode("this mode asks before servers are started")
+        (Action::Serve { command }, Bypass) => judge_run(command, mode, policy),
+        (Action::Serve { command }, Default | AcceptEdits | Auto) => {
+            asked(command, policy, "this mode asks before servers are started")
         }
         (Action::WebSearch, Auto | Bypass) => Decision::Allow,
         (Action::WebSearch, Default | AcceptEdits) => {
@@ -117,6 +123,57 @@ pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision
     }
 }
 
+/// What the rules of the user say about reading or writing a place; nothing where none is about it.
+pub fn judge_by_rules(action: &Action, policy: &Policy) -> Option<Decision> {
+    match action {
+        Action::Read { path } | Action::Search { path } => by_rule(path, Access::Read, policy),
+        Action::Write { path } => by_rule(path, Access::Write, policy),
+        Action::Run { .. }
+        | Action::Serve { .. }
+        | Action::WebSearch
+        | Action::Plan
+        | Action::Unknown { .. } => None,
+    }
+}
+
+/// What a rule of the user says about a place; nothing where none is about it.
+fn by_rule(path: &Path, access: Access, policy: &Policy) -> Option<Decision> {
+    if policy.rules.is_empty() {
+        return None;
+    }
+    Guard::new(policy).rule(path, &policy.workspace, access).map(Decision::by_rule)
+}
+
+/// A command in a mode that lets commands run.
+fn judge_run(command: &str, mode: PermissionMode, policy: &Policy) -> Decision {
+    let judged = shell::judged(command, mode, policy);
+    match judged.decision {
+        decision
+            if mode == PermissionMode::Auto && policy.confined == Confined::Missing && !judged.is_covered =>
+        {
+            decision.join(Decision::ask_by_check(UNCONFINED))
+        }
+        decision => decision,
+    }
+}
+
+/// A command in a mode that asks before any: only rules of the user go before that, and what is gravest is said.
+fn asked(command: &str, policy: &Policy, why: &str) -> Decision {
+    let judged = shell::judged(command, PermissionMode::Auto, policy);
+    match judged.decision {
+        Decision::Block(reasons) => Decision::Block(reasons),
+        Decision::Allow if judged.is_covered => Decision::Allow,
+        decision => {
+            let told =
+                |reason: &Reason| reason.source == ReasonSource::Rule || reason.severity == Severity::Top;
+            let told: Vec<Reason> =
+                decision.reasons().iter().filter(|reason| told(reason)).cloned().collect();
+            let told = if told.is_empty() { Decision::Allow } else { Decision::Ask(told) };
+            Decision::ask_by_mode(why).join(told)
+        }
+    }
+}
+
 /// Judges an action of a tool that the user allowed for the session: the checks of auto mode stand in place of the matrix.
 ///
 /// A mode that lets more through than that keeps doing so.
@@ -124,6 +181,8 @@ pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> 
     let auto = PermissionMode::Auto;
     match (action, judge(action, mode, policy)) {
         (_, Decision::Allow) => Decision::Allow,
+        (_, Decision::Block(reasons)) => Decision::Block(reasons),
+        (_, decided) if decided.reasons().iter().any(|reason| reason.source == ReasonSource::Rule) => decided,
         (_, decided) if mode == PermissionMode::Bypass => decided,
         (Action::Read { path } | Action::Search { path }, _) => judge_read(path, policy),
         (Action::Write { path }, _) => judge_write(path, auto, policy),
@@ -134,6 +193,24 @@ pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> 
         (Action::WebSearch | Action::Plan, _) => Decision::Allow,
         (Action::Unknown { .. }, decided) => decided,
     }
+}
+
+/// The narrow rule that would let an action and those like it run unasked in this mode; nothing where none would.
+pub fn offer(action: &Action, mode: PermissionMode, policy: &Policy) -> Option<Rule> {
+    let place = |path: &Path| {
+        let inside = path.strip_prefix(&policy.workspace).unwrap_or(path);
+        let text = inside.to_str().filter(|text| !text.is_empty() && !text.contains('*'))?;
+        Some(text.to_owned())
+    };
+    let line = match action {
+        Action::Run { command } | Action::Serve { command } => shell::rule_for(command)?,
+        Action::Write { path } => format!("write {}", place(path)?),
+        Action::Read { path } => format!("read {}", place(path)?),
+        Action::Search { .. } | Action::WebSearch | Action::Plan | Action::Unknown { .. } => return None,
+    };
+    let rule = Rule::parse(Effect::Allow, &line).ok()?;
+    let rules = policy.rules.iter().cloned().chain([rule.clone()]).collect();
+    judge(action, mode, &Policy { rules, ..policy.clone() }).is_allow().then_some(rule)
 }
 
 /// Reads: bypass everywhere as in the seed; inside the workspace also in auto, and headless in every mode (D-27).
@@ -150,7 +227,6 @@ fn judge_looking(path: &Path, mode: PermissionMode, policy: &Policy) -> Decision
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ReasonSource;
 
     const MODES: [PermissionMode; 4] = PermissionMode::ALL;
 

@@ -13,20 +13,22 @@
 //!
 //! - [`judge`]: an action in a mode, by the matrix and then the checks
 //! - [`judge_command`], [`judge_read`], [`judge_write`], [`judge_url`]: the checks alone
+//! - [`rules`]: what the user always allows, asks or denies
 //! - [`secrets`]: credentials in text; [`env`](mod@env): variables that stay out of child processes
 mod decision;
 pub mod env;
 mod judge;
 mod mode;
 mod path;
+pub mod rules;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod secrets;
 mod shell;
 mod url;
-pub use decision::{Decision, Reason, ReasonSource};
-pub use judge::{Action, Confined, Policy, WorkspaceReads, judge, judge_allowed};
+pub use decision::{Decision, Reason, ReasonSource, Severity};
+pub use judge::{Action, Confined, Policy, WorkspaceReads, judge, judge_allowed, judge_by_rules, offer};
 pub use mode::{PermissionMode, UnknownMode};
 pub use path::{judge_read, judge_write};
-pub use shell::{judge_command, sets_up_git};
+pub use shell::{judge_command, rule_for, sets_up_git};
 pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};

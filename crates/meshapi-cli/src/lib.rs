@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: every flag and command
 //! - [`commands`]: one file a command, and their common start
+//! - [`permissions`]: what the user always allows, asks or denies
 //! - [`repl`]: the interactive program
 //! - [`config`]: settings and key, shared with the Python releases
 //! - [`savings`]: what the dial did in a session
@@ -23,6 +24,7 @@ pub mod confine;
 pub mod exit;
 pub mod input;
 pub mod log;
+pub mod permissions;
 pub mod repl;
 pub mod savings;
 pub mod secret;

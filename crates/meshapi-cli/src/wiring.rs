@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     confine::{Confinement, Confining},
     exit::{Exit, Failure},
+    permissions::Permissions,
     savings::{Books, Cut},
 };
 
@@ -40,6 +41,8 @@ pub struct Wired {
     pub client: MeshClient,
     /// What the dial did.
     pub savings: Books,
+    /// What the user always allows, asks or denies.
+    pub permissions: Permissions,
     /// What confines commands; while it is looked for the agent runs none.
     pub confined: Confining,
 }
@@ -146,24 +149,28 @@ fn wire_confined(
         false => OptimizeAt::Client,
     };
     let home = home.map(Path::to_owned);
+    let policy = Policy {
+        workspace: cwd.to_owned(),
+        home: home.clone(),
+        headless,
+        workspace_reads: values.workspace_reads,
+        confined: confined.judged(),
+        ..Policy::default()
+    };
+    let permissions = Permissions::load(config.folder(), &policy)?;
     let mut agent = Agent::new(AgentParts {
         model,
         prices,
         tools,
         context: ToolContext {
             cwd: cwd.to_owned(),
-            home: home.clone(),
+            home,
             env: Arc::new(ChildEnv { removed }),
             line: Default::default(),
             sandbox: confined.found().sandbox.clone(),
         },
-        policy: Policy {
-            workspace: cwd.to_owned(),
-            home,
-            headless,
-            workspace_reads: values.workspace_reads,
-            confined: confined.judged(),
-        },
+        policy,
+        rules: permissions.rules().clone(),
         mode: SharedMode::new(mode),
         settings: Settings {
             model: config.model().to_owned(),
@@ -181,7 +188,7 @@ fn wire_confined(
         state: Arc::default(),
         notes: HANDBOOK.into(),
     }));
-    Ok(Wired { agent, servers, client, savings, confined })
+    Ok(Wired { agent, servers, client, savings, confined, permissions })
 }
 
 /// What a dial runs with a model, in words: `cache breakpoints, lossless clean-up`, and the provider's cache rules.

@@ -6,6 +6,7 @@ mod editing;
 mod limits;
 #[cfg(target_os = "linux")]
 mod pause;
+mod permissions;
 mod questions;
 mod savings;
 mod session;

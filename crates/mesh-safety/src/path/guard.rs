@@ -10,6 +10,7 @@ use super::places::{self, Strictness};
 use super::resolve;
 use super::spell::{lexical, spell};
 use crate::Policy;
+use crate::rules::{Access, Effect, Rule};
 
 /// Where writes may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,40 @@ impl<'a> Guard<'a> {
             }
         }
         self.write_to_what_stands_there(path, base)
+    }
+
+    /// The rule of the user that decides on a place. A relative path starts at `base`.
+    pub(crate) fn rule(&self, path: &Path, base: &Path, access: Access) -> Option<&'a Rule> {
+        if self.policy.rules.is_empty() {
+            return None;
+        }
+        let written = lexical(&spell(path, base, self.policy.home.as_deref()).ok()?);
+        #[cfg(feature = "fs")]
+        let real = resolve::follow(&written).ok()?;
+        #[cfg(feature = "fs")]
+        let sights = [written.as_path(), real.as_path()];
+        #[cfg(not(feature = "fs"))]
+        let sights = [written.as_path()];
+        let home = self.policy.home.as_deref();
+        let rule = self.policy.rules.place(&sights, access, &self.policy.workspace, home)?;
+        if rule.effect() != Effect::Allow || !rule.text().contains('*') {
+            return Some(rule);
+        }
+        // A wide rule does not reach what a table names: that takes a rule which names the very file.
+        let passes = match access {
+            Access::Read => self.read(path, base, Strictness::Seed),
+            Access::Write | Access::Any => self.write(path, base, Scope::Anywhere),
+        };
+        let names_its_root =
+            rule.text().split_whitespace().nth(1).is_some_and(|place| {
+                place.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['*', '.']))
+            });
+        let holds = match passes {
+            Ok(()) => true,
+            Err(Finding::System(_)) => names_its_root,
+            Err(_) => false,
+        };
+        holds.then_some(rule)
     }
 
     /// Whether the place, seen either way, is the workspace itself, above it, or not known to be inside it.

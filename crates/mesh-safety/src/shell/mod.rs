@@ -5,6 +5,7 @@
 //! - `ast`, `lex`, `parse`: text to syntax tree
 //! - `expand`, `flow`, `variables`: what is known of words, pipes and variables
 //! - `walk`: every command, in order
+//! - `offer`: the rule that a person could make of a command
 //! - `programs`: the tables of programs and their rules
 
 mod ast;
@@ -12,15 +13,18 @@ mod expand;
 mod flow;
 mod git_setup;
 mod lex;
+mod offer;
 mod parse;
 mod programs;
 mod variables;
 mod walk;
 
 pub use git_setup::sets_up_git;
+pub use offer::rule_for;
+pub(crate) use walk::Judged;
 
 use crate::path::{Guard, Scope, is_invisible};
-use crate::{Confined, Decision, PermissionMode, Policy, Reason, ReasonSource};
+use crate::{Confined, Decision, PermissionMode, Policy, ReasonSource};
 
 /// Longest text that is judged, in bytes. From spec/safety.md 5.3: 64 KiB; what is longer asks.
 const MAX_BYTES: usize = 64 * 1024;
@@ -42,11 +46,17 @@ const MAX_BLANKS: usize = 200;
 /// assert!(!judge("sudo make install").is_allow());
 /// ```
 pub fn judge_command(text: &str, mode: PermissionMode, policy: &Policy) -> Decision {
+    judged(text, mode, policy).decision
+}
+
+/// The same, and whether rules of the user cover all of it.
+pub(crate) fn judged(text: &str, mode: PermissionMode, policy: &Policy) -> Judged {
+    let refused = |reason| Judged { decision: Decision::ask_by_check(reason), is_covered: false };
     if text.trim().is_empty() {
-        return Decision::ask_by_check("empty command");
+        return refused("empty command");
     }
     if let Some(reason) = unreadable(text) {
-        return Decision::ask_by_check(reason);
+        return refused(reason);
     }
     let guard = Guard::new(policy);
     let scope = match mode {
@@ -57,9 +67,14 @@ pub fn judge_command(text: &str, mode: PermissionMode, policy: &Policy) -> Decis
     };
     let mut walk = walk::Walk::new(policy, &guard, scope);
     walk.text(&text.replace("\r\n", "\n"), &flow::Flow::default());
-    let check = |text| Reason { source: ReasonSource::Check, text };
-    let reasons: Vec<Reason> = walk.into_reasons().into_iter().map(check).collect();
-    if reasons.is_empty() { Decision::Allow } else { Decision::Ask(reasons) }
+    walk.into_judged()
+}
+
+/// Whether the only rule of the policy is met by a program in the text.
+pub(crate) fn meets_rule(text: &str, policy: &Policy) -> bool {
+    let judged = judged(text, PermissionMode::Auto, policy);
+    let is_told = judged.decision.reasons().iter().any(|reason| reason.source == ReasonSource::Rule);
+    judged.is_covered || is_told
 }
 
 /// Why a person could not read the text as the shell does.

@@ -8,8 +8,10 @@ use super::expand::Value;
 use super::flow::{Arg, Flow, Taint};
 use super::programs::{self, Call};
 use super::{parse, variables};
+use crate::decision::rule_text;
 use crate::path::{Guard, Scope};
-use crate::{Confined, Policy};
+use crate::rules::{Effect, Program, Rule};
+use crate::{Confined, Decision, Policy, Reason, ReasonSource, Severity};
 
 /// Commands that are looked at in one text, counted anew in each turn of a loop; more is too much to judge.
 const MAX_STEPS: usize = 4000;
@@ -25,6 +27,20 @@ const MAX_REASONS: usize = 8;
 
 /// Length of one reason; it has to fit on a line or two.
 const MAX_REASON_CHARS: usize = 240;
+
+/// A reason, and how many programs stood around where it was met.
+struct Note {
+    reason: Reason,
+    depth: usize,
+}
+
+/// What a text was judged to be.
+pub(crate) struct Judged {
+    /// The verdict of the checks and of the user's rules.
+    pub(crate) decision: Decision,
+    /// Every program in it is allowed by a rule of the user, or does no more than speak.
+    pub(crate) is_covered: bool,
+}
 
 /// The state of a script while it is walked.
 pub(super) struct Walk<'a> {
@@ -43,7 +59,15 @@ pub(super) struct Walk<'a> {
     defining: Vec<String>,
     /// Functions that were met so far.
     functions: HashSet<String>,
-    reasons: Vec<String>,
+    notes: Vec<Note>,
+    /// Programs around the current one.
+    depth: usize,
+    /// Programs that a rule of the user allowed.
+    allowed: usize,
+    /// Something was met that no rule of the user allows, and that does more than words.
+    is_uncovered: bool,
+    /// A rule of the user denies it.
+    is_denied: bool,
     steps: usize,
     texts: usize,
     /// Characters that words have become so far.
@@ -73,7 +97,11 @@ impl<'a> Walk<'a> {
             has_unpacked: false,
             defining: Vec::new(),
             functions: HashSet::new(),
-            reasons: Vec::new(),
+            notes: Vec::new(),
+            depth: 0,
+            allowed: 0,
+            is_uncovered: false,
+            is_denied: false,
             steps: 0,
             texts: 0,
             expanded: 0,
@@ -81,18 +109,46 @@ impl<'a> Walk<'a> {
     }
 
     /// What was found, in the order in which it was met.
-    pub(super) fn into_reasons(self) -> Vec<String> {
-        self.reasons
+    pub(super) fn into_judged(self) -> Judged {
+        let is_covered = self.allowed > 0 && !self.is_uncovered;
+        let reasons: Vec<Reason> = self.notes.into_iter().map(|note| note.reason).collect();
+        let decision = match (self.is_denied, reasons.is_empty()) {
+            (true, _) => Decision::Block(reasons),
+            (false, true) => Decision::Allow,
+            (false, false) => Decision::Ask(reasons),
+        };
+        Judged { decision, is_covered }
     }
 
     /// Notes why a person should see this first.
     pub(super) fn ask(&mut self, reason: impl Into<String>) {
-        let mut reason: String = reason.into();
-        if reason.chars().count() > MAX_REASON_CHARS {
-            reason = reason.chars().take(MAX_REASON_CHARS).chain(['…']).collect();
+        self.note(ReasonSource::Check, Severity::Usual, reason.into());
+    }
+
+    /// Notes what cannot be undone or reaches far.
+    pub(super) fn ask_at_top(&mut self, reason: impl Into<String>) {
+        self.note(ReasonSource::Check, Severity::Top, reason.into());
+    }
+
+    /// Notes what a rule of the user says. Says whether the rule allows it.
+    pub(super) fn ruled(&mut self, rule: Option<&Rule>) -> bool {
+        let Some(rule) = rule else { return false };
+        self.is_denied |= rule.effect() == Effect::Deny;
+        if rule.effect() != Effect::Allow {
+            self.note(ReasonSource::Rule, Severity::Usual, rule_text(rule));
         }
-        if self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason) {
-            self.reasons.push(reason);
+        rule.effect() == Effect::Allow
+    }
+
+    fn note(&mut self, source: ReasonSource, severity: Severity, mut text: String) {
+        if text.chars().count() > MAX_REASON_CHARS {
+            text = text.chars().take(MAX_REASON_CHARS).chain(['…']).collect();
+        }
+        let is_known = self.notes.iter().any(|note| note.reason.text == text);
+        // A person reads three; what is gravest, and what they said themselves, is always among them.
+        let counts = source == ReasonSource::Rule || severity == Severity::Top;
+        if (self.notes.len() < MAX_REASONS || counts) && !is_known {
+            self.notes.push(Note { reason: Reason { source, text, severity }, depth: self.depth });
         }
     }
 
@@ -131,6 +187,7 @@ impl<'a> Walk<'a> {
         let flow = match parse::parse(text) {
             Ok(script) => self.apart(|walk| walk.script(&script, stdin)),
             Err(error) => {
+                self.is_uncovered = true;
                 self.ask(format!("the shell text does not parse: {}", error.0));
                 Flow::default()
             }
@@ -255,6 +312,7 @@ impl<'a> Walk<'a> {
                 RedirectKind::Read => stdin = self.input(&target),
                 RedirectKind::Duplicate if is_descriptor => {}
                 _ => {
+                    self.is_uncovered |= target.text != "/dev/null";
                     self.write(&target, "a redirection");
                     outputs.push(target.base_name());
                 }
@@ -301,21 +359,47 @@ impl<'a> Walk<'a> {
         let base = name.base_name();
         let base = base.strip_suffix(".exe").unwrap_or(&base).to_owned();
         if base.is_empty() || base.contains(['*', '?', '[']) && base != "[" && base != "[[" {
+            self.is_uncovered = true;
             self.ask("the program is only known at run time");
             return Flow::tainted(stdin.taint | Taint::FILE);
         }
         if context.is_beside && self.defining.contains(&base) {
-            self.ask(format!("`{base}` starts itself again and again"));
+            self.ask_at_top(format!("`{base}` starts itself again and again"));
         }
+        let written = name.text.strip_suffix(".exe").unwrap_or(&name.text);
+        let known = args.iter().map(|arg| arg.is_known.then_some(arg.text.as_str())).collect();
+        let program = Program { written, base: &base, args: known };
+        let hidden = Taint::FETCHED | Taint::DECODED | Taint::ENVIRONMENT | Taint::CREDENTIAL;
+        let rule = self.policy.rules.program(&program);
+        let is_allowed = self.ruled(rule) && name.is_known && !args.iter().any(|arg| arg.taint.has(hidden));
+        let before = self.notes.len();
+        self.depth += 1;
         self.execute(name);
-        programs::judge(self, &Call { name: base, args, stdin, context })
+        let call = Call { name: base, args, stdin, context };
+        self.is_uncovered |= !is_allowed && !programs::only_speaks(&call);
+        let flow = programs::judge(self, &call);
+        if is_allowed {
+            // What it starts itself is judged by itself, and what is gravest is asked all the same.
+            let depth = self.depth;
+            let mut at = 0;
+            self.notes.retain(|note| {
+                at += 1;
+                let kept = note.depth > depth
+                    || note.reason.severity == Severity::Top
+                    || note.reason.source == ReasonSource::Rule;
+                at <= before || kept
+            });
+            self.allowed += 1;
+        }
+        self.depth -= 1;
+        flow
     }
 
     /// A file that is run: what this script fetched or wrote is judged before it runs.
     pub(super) fn execute(&mut self, file: &Arg) {
         if let Some(flow) = self.written.get(&file.base_name()).cloned() {
             if flow.taint.has(Taint::FETCHED) {
-                self.ask(format!("runs `{}`, which this command fetched from the network", file.text));
+                self.ask_at_top(format!("runs `{}`, which this command fetched from the network", file.text));
             } else if flow.taint.has(Taint::DECODED) {
                 self.ask(format!("runs `{}`, which this command decoded", file.text));
             } else if let Some(text) = flow.text.filter(|text| !text.starts_with("#!") || text.contains("sh"))

@@ -150,7 +150,7 @@ impl Session {
     ) -> Result<TurnOutcome, Failure> {
         let core = &mut self.core;
         let busy = core.begin();
-        let Wired { agent, servers, savings, confined, .. } = &mut core.wired;
+        let Wired { agent, servers, savings, confined, permissions, .. } = &mut core.wired;
         let sandbox = confined.standing().get();
         let controls = LiveControls {
             settings: agent.settings().clone(),
@@ -158,6 +158,9 @@ impl Session {
             config: &mut core.config,
             models: core.models.clone(),
             savings: savings.clone(),
+            permissions: permissions.clone(),
+            last: agent.last_decision().clone(),
+            always: agent.always_allowed(),
         };
         let parts = TurnParts {
             agent,

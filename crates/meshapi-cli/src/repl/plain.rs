@@ -20,6 +20,7 @@ use crate::{
     config::{Config, Environment, history},
     exit::{Exit, Failure},
     input,
+    permissions::{Permissions, Scope},
     repl::{
         ask::{Ask, SIGN},
         core::Core,
@@ -30,7 +31,7 @@ use crate::{
     ui::{
         approve,
         line::{Line, Style},
-        live::terminal,
+        live::{question::CONFIRMATION, terminal},
         run_text::TextRun,
         text,
         theme::Theme,
@@ -81,7 +82,11 @@ fn turn(core: &mut Core, content: Content, lines: &Lines) -> Result<(), Failure>
     let busy = core.begin();
     let mut listener = TextRun::new(stdout(), stderr(), Theme::PLAIN, core.interrupt.clone());
     let interrupt = core.interrupt.clone();
-    let mut approver = PlainApprover { lines: lines.clone(), cwd: core.cwd.clone() };
+    let mut approver = PlainApprover {
+        lines: lines.clone(),
+        cwd: core.cwd.clone(),
+        permissions: core.wired.permissions.clone(),
+    };
     let hands = Hands { listener: &mut listener, approver: &mut approver, interrupt: &interrupt };
     let report = core.runtime.block_on(core.wired.agent.run_turn(content, hands));
     core.end(busy);
@@ -240,16 +245,36 @@ fn read_answer(question: &Question, line: &str) -> Option<Answer> {
 struct PlainApprover {
     lines: Lines,
     cwd: std::path::PathBuf,
+    permissions: Permissions,
 }
 
 impl Approver for PlainApprover {
     fn ask<'a>(&'a mut self, request: ApprovalRequest<'a>) -> ApprovalFuture<'a> {
         Box::pin(async move {
             say(&approve::request_lines(&request, &self.cwd));
+            if approve::is_grave(&request) {
+                let prompt = format!("type {CONFIRMATION} to run it, anything else is a no › ");
+                let answer = self.lines.answer(&Line::of(Style::Plain, &prompt)).await.unwrap_or_default();
+                let is_sure = answer.trim().eq_ignore_ascii_case(CONFIRMATION);
+                return if is_sure { Approval::Yes } else { Approval::No };
+            }
             let tool = text::one_line(request.tool);
+            if let Some(rule) = request.rule {
+                let text = format!("always `{}`: s (this session) / p (this project)", rule.text());
+                say(&[Line::of(Style::Dim, &text::one_line(&text))]);
+            }
             let prompt = format!("y (yes) / n (no) / a (always {tool} this session) › ");
-            let answer = self.lines.answer(&Line::of(Style::Plain, &prompt)).await;
-            approval(&answer.unwrap_or_default())
+            let answer = self.lines.answer(&Line::of(Style::Plain, &prompt)).await.unwrap_or_default();
+            let scope = match answer.trim().to_lowercase().as_str() {
+                "s" | "session" => Scope::Session,
+                "p" | "project" => Scope::Project,
+                _ => return approval(&answer),
+            };
+            if request.rule.is_none() {
+                return Approval::No;
+            }
+            say(&approve::keep(&self.permissions, request.rule, scope));
+            Approval::Yes
         })
     }
 }

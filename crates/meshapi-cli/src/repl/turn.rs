@@ -21,7 +21,7 @@ use crate::{
             Look, Screen,
             keys::Keys,
             listener::ScreenListener,
-            question::{Question, Reply},
+            question::{CONFIRMATION, Question, Reply},
             state::Phase,
             terminal::{self, RawMode},
         },
@@ -86,7 +86,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
     let line = agent.call_line().clone();
     let mode = agent.mode().clone();
     let mut listener = ScreenListener::new(screen.clone());
-    let mut approver = ScreenApprover::new(screen.clone(), agent.cwd());
+    let mut approver = ScreenApprover::new(screen.clone(), agent.cwd(), controls.permissions.clone());
     let mut driver = Driver {
         screen,
         controls,
@@ -311,10 +311,10 @@ impl Driver<'_> {
                 return None;
             }
             let question = state.question_mut()?;
-            let is_list = matches!(question, Question::Pick(_));
+            let takes_all = question.takes_every_key();
             let reply = question.key(key);
             // A list takes every key; a yes or no only its answers.
-            (is_list || reply.is_some()).then_some(reply)
+            (takes_all || reply.is_some()).then_some(reply)
         });
         match reply {
             Some(Some(reply)) => self.screen.answer(reply),
@@ -325,8 +325,13 @@ impl Driver<'_> {
 
     fn submit(&mut self) {
         let Some(message) = self.screen.with(|state| state.input.submit()) else { return };
+        let is_grave =
+            self.screen.with(|state| matches!(state.question_mut(), Some(Question::Confirm { .. })));
+        let counts = |reply: &Reply| {
+            !is_grave || *reply == Reply::No || message.trim().eq_ignore_ascii_case(CONFIRMATION)
+        };
         if self.asked_at.is_some()
-            && let Some(reply) = answer_word(&message)
+            && let Some(reply) = answer_word(&message).filter(counts)
         {
             self.screen.answer(reply);
             return;

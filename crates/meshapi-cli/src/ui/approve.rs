@@ -7,9 +7,10 @@ use mesh_agent::{
     approval::ApprovalFuture,
     builtin::{Answer, AnswersFuture, Asker, Question as ModelQuestion},
 };
-use mesh_safety::{Action, ReasonSource};
+use mesh_safety::{Action, ReasonSource, Severity, rules::Rule};
 use serde_json::Value;
 
+use crate::permissions::{Permissions, Scope};
 use crate::ui::{
     diff,
     line::{Line, Style},
@@ -33,12 +34,13 @@ const MAX_PREVIEW_BYTES: u64 = 1 << 20;
 pub struct ScreenApprover {
     screen: Screen,
     cwd: std::path::PathBuf,
+    permissions: Permissions,
 }
 
 impl ScreenApprover {
     /// Asks on this screen; paths outside `cwd` are marked.
-    pub fn new(screen: Screen, cwd: &Path) -> ScreenApprover {
-        ScreenApprover { screen, cwd: cwd.to_owned() }
+    pub fn new(screen: Screen, cwd: &Path, permissions: Permissions) -> ScreenApprover {
+        ScreenApprover { screen, cwd: cwd.to_owned(), permissions }
     }
 }
 
@@ -48,9 +50,13 @@ impl Approver for ScreenApprover {
         let tool = text::one_line(request.tool).into_owned();
         let always =
             format!("  → {tool} runs without a question in this session, where auto mode's checks allow it");
+        let question = match is_grave(&request) {
+            true => Question::Confirm { typed: String::new() },
+            false => Question::Approve { tool, rule: request.rule.map(|rule| rule.text().to_owned()) },
+        };
         let asked = Asked { summary: request.summary.to_owned(), lines: lines.clone() };
         Box::pin(async move {
-            let reply = self.screen.ask(lines, Question::Approve { tool }).await;
+            let reply = self.screen.ask(lines, question).await;
             self.screen.with(|state| state.set_asked(asked));
             match reply {
                 Some(Reply::Yes) => Approval::Yes,
@@ -58,10 +64,34 @@ impl Approver for ScreenApprover {
                     self.screen.say([Line::prose(Style::Dim, &always)]);
                     Approval::Always
                 }
+                Some(Reply::ForSession) => {
+                    self.screen.say(keep(&self.permissions, request.rule, Scope::Session));
+                    Approval::Yes
+                }
+                Some(Reply::ForProject) => {
+                    self.screen.say(keep(&self.permissions, request.rule, Scope::Project));
+                    Approval::Yes
+                }
                 Some(_) | None => Approval::No,
             }
         })
     }
+}
+
+/// Whether a key is not enough of an answer.
+pub fn is_grave(request: &ApprovalRequest<'_>) -> bool {
+    request.reasons.iter().any(|reason| reason.severity == Severity::Top)
+}
+
+/// Adds the rule that a person took at a question, and says so.
+pub fn keep(permissions: &Permissions, rule: Option<&Rule>, scope: Scope) -> Vec<Line> {
+    let Some(rule) = rule else { return Vec::new() };
+    let done = format!("  → allow `{}` in {}; /permissions lists and removes", rule.text(), scope.as_str());
+    let mut lines = vec![Line::prose(Style::Dim, &done)];
+    if let Err(error) = permissions.add(rule.clone(), scope) {
+        lines.push(Line::prose(Style::Warn, &format!("  → {error}")));
+    }
+    lines
 }
 
 impl Asker for Screen {
@@ -87,7 +117,7 @@ async fn pick(screen: &Screen, question: &ModelQuestion) -> Option<Answer> {
             let words = screen.with(|state| state.input.submit()).unwrap_or_default();
             Answer { chosen: Vec::new(), text: Some(words) }
         }
-        Reply::Yes | Reply::No | Reply::Always | Reply::Cancelled => {
+        Reply::Yes | Reply::No | Reply::Always | Reply::ForSession | Reply::ForProject | Reply::Cancelled => {
             screen.say([Line::prose(Style::Dim, "  → not answered: the model decides")]);
             return None;
         }
@@ -101,8 +131,20 @@ async fn pick(screen: &Screen, question: &ModelQuestion) -> Option<Answer> {
 /// What a person has to see before they answer. Seed 11.6; control characters are visible (D-13).
 pub fn request_lines(request: &ApprovalRequest<'_>, cwd: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
-    for reason in request.reasons.iter().filter(|reason| reason.source == ReasonSource::Check) {
-        lines.push(Line::prose(Style::Warn, &format!("⚠ auto-approval blocked: {}", reason.text)));
+    for reason in request.reasons {
+        match (reason.source, reason.severity) {
+            (ReasonSource::Mode, _) => {}
+            (ReasonSource::Check, Severity::Usual) => {
+                lines.push(Line::prose(Style::Warn, &format!("⚠ auto-approval blocked: {}", reason.text)));
+            }
+            (ReasonSource::Check, Severity::Top) => {
+                lines.push(Line::prose(
+                    Style::WarnBold,
+                    &format!("⚠ cannot be undone or reaches far: {}", reason.text),
+                ));
+            }
+            (ReasonSource::Rule, _) => lines.push(Line::prose(Style::Warn, &format!("⚠ {}", reason.text))),
+        }
     }
     let summary = request.summary.lines().next().unwrap_or_default();
     lines.push(Line::prose(Style::Bold, "⚙ approve tool call? ").with(Style::Dim, summary));

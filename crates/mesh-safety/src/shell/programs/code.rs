@@ -36,7 +36,7 @@ fn run_file(walk: &mut Walk<'_>, script: &Arg, program: &str) {
         Some(flow) => run_flow(walk, flow, program),
         None if script.text == "/dev/stdin" || script.text == "-" => {}
         None if !script.is_known && script.begins_unknown && script.taint.has(Taint::FETCHED) => {
-            walk.ask(format!("`{program}` runs what came from the network"));
+            walk.ask_at_top(format!("`{program}` runs what came from the network"));
         }
         None => walk.execute(script),
     }
@@ -51,7 +51,7 @@ fn run_input(walk: &mut Walk<'_>, call: &Call<'_>) {
 /// Text that goes into a shell.
 fn run_flow(walk: &mut Walk<'_>, flow: &Flow, program: &str) {
     if flow.taint.has(Taint::FETCHED) {
-        walk.ask(format!("`{program}` runs what came from the network"));
+        walk.ask_at_top(format!("`{program}` runs what came from the network"));
     } else if let Some(text) = flow.text.clone().filter(|_| !flow.taint.has(Taint::DECODED)) {
         walk.text(&text, &Flow::default());
     } else {
@@ -175,7 +175,7 @@ pub(super) fn interpreter(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     }
     for text in &code {
         if text.taint.has(Taint::FETCHED) {
-            walk.ask(format!("`{name}` runs what came from the network"));
+            walk.ask_at_top(format!("`{name}` runs what came from the network"));
         } else if !text.is_known && text.begins_unknown {
             walk.ask(format!("`{name}` runs code that is only known at run time"));
         }
@@ -254,7 +254,7 @@ fn input(walk: &mut Walk<'_>, call: &Call<'_>, name: &str) {
 /// Code that goes into an interpreter.
 fn code_flow(walk: &mut Walk<'_>, flow: &Flow, name: &str) {
     if flow.taint.has(Taint::FETCHED) {
-        walk.ask(format!("`{name}` runs what came from the network"));
+        walk.ask_at_top(format!("`{name}` runs what came from the network"));
     } else if let Some(text) = flow.text.clone().filter(|_| !flow.taint.has(Taint::DECODED)) {
         scan(walk, &text, name);
     } else {

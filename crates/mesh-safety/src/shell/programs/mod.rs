@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::flow::{Arg, Flow, Taint};
 use super::walk::{Context, Walk};
 use crate::path::{Finding, Strictness};
+use crate::rules::Access;
 
 /// One program about to run.
 pub(super) struct Call<'c> {
@@ -117,6 +118,7 @@ static PROGRAMS: &[Program] = &[
     row(&["export", "declare", "typeset", "local", "readonly", "set", "env", "printenv", "history", "compgen", "fc", "unset"], Data, wrap::environment),
     row(&["read", "mapfile", "readarray"], Data, files::read_variable),
     row(&["command", "builtin", "exec", "nohup", "setsid", "timeout", "gtimeout", "nice", "ionice", "chrt", "taskset", "stdbuf", "time", "caffeinate", "strace", "ltrace", "unbuffer", "rlwrap", "setarch", "linux32", "linux64", "dbus-run-session", "xvfb-run", "fakeroot", "faketime", "torsocks", "proxychains", "proxychains4", "firejail", "bwrap", "catchsegv", "valgrind", "gdb", "lldb", "perf", "heaptrack", "prlimit", "numactl", "cgexec", "noglob", "nocorrect", "busybox", "toybox", "direnv", "dotenv", "cross-env", "op", "doppler", "aws-vault", "entr", "flock", "ld.so"], Data, wrap::wrapper),
+    row(&["sudo", "doas", "pkexec"], Data, wrap::with_other_rights),
     row(&["npx", "bunx", "pipx", "uvx"], Read, wrap::package_runner),
     row(&["xargs", "gxargs"], Read, wrap::xargs),
     row(&["parallel"], Read, wrap::parallel),
@@ -143,6 +145,7 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let operands = program.map_or(Read, |program| program.operands);
     system::always(walk, call);
     services::subcommands(walk, call);
+    network::ruled_hosts(walk, call);
     if operands != Data {
         decoded(walk, call);
     }
@@ -153,6 +156,39 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     }
     let rule: Rule = program.map_or(other, |program| program.rule);
     rule(walk, call)
+}
+
+/// Whether a program reads and changes nothing but what goes through it, so that it needs no rule of the user beside one that is
+/// allowed: `cd`, `echo`, `… | tail -5`.
+pub(super) fn only_speaks(call: &Call<'_>) -> bool {
+    const WRAPPERS: [&str; 6] = ["timeout", "gtimeout", "nice", "time", "nohup", "stdbuf"];
+    const FILTERS: [&str; 8] = ["head", "tail", "wc", "sort", "uniq", "cat", "grep", "tr"];
+    let name = call.name.as_str();
+    let plain = PROGRAMS.iter().any(|program| {
+        program.names.contains(&name)
+            && (std::ptr::fn_addr_eq(program.rule, plain as Rule)
+                || std::ptr::fn_addr_eq(program.rule, files::say as Rule))
+    });
+    let operands = call.args.iter().filter(|arg| !arg.is_option()).count();
+    let most = match name {
+        "grep" => 1,
+        "tr" => 2,
+        // `-n 5`
+        _ => call.args.iter().filter(|arg| arg.text.parse::<i64>().is_ok()).count(),
+    };
+    plain
+        || matches!(name, "cd" | "set" | "export")
+        || WRAPPERS.contains(&name)
+        || (FILTERS.contains(&name) && call.stdin.is_fed && operands <= most)
+}
+
+/// The same for words that are written out: a part of a pipe, or words alone.
+pub(super) fn only_filters(words: &[Option<&str>], is_fed: bool) -> bool {
+    let args: Option<Vec<Arg>> = words.iter().map(|word| word.map(Arg::known)).collect();
+    let Some((name, args)) = args.as_deref().and_then(<[Arg]>::split_first) else { return false };
+    let stdin = Flow { is_fed, ..Flow::default() };
+    only_speaks(&Call { name: name.base_name(), args, stdin: &stdin, context: Context::default() })
+        && !["timeout", "gtimeout", "nice", "time", "nohup", "stdbuf"].contains(&name.text.as_str())
 }
 
 /// A program without a rule of its own: it may do with its input what it likes, and write where `-o` says.
@@ -204,6 +240,10 @@ impl Walk<'_> {
     }
 
     fn read_text(&mut self, path: &str, program: &str) {
+        let rule = self.guard.rule(&self.place(path), &self.base(), Access::Read);
+        if self.ruled(rule) {
+            return;
+        }
         let found = self.guard.read(&self.place(path), &self.base(), Strictness::Content);
         if let Err(finding @ (Finding::Secret(_) | Finding::System(_))) = found {
             self.ask(format!("`{program}` reads `{path}`: {finding}"));
@@ -225,6 +265,10 @@ impl Walk<'_> {
             return;
         }
         let (path, base) = (self.place(&file.text), self.base());
+        let rule = self.guard.rule(&path, &base, Access::Write);
+        if self.ruled(rule) && file.is_known {
+            return;
+        }
         match self.guard.write(&path, &base, self.scope) {
             Ok(()) => {}
             // A folder is where files are put; their names are judged by whoever knows them.
@@ -270,7 +314,7 @@ impl Walk<'_> {
     /// Judges arguments that a shell will read as one text.
     pub(super) fn joined_text(&mut self, args: &[Arg], program: &str, stdin: &Flow) -> Flow {
         if args.iter().any(|arg| arg.taint.has(Taint::FETCHED)) {
-            self.ask(format!("`{program}` runs what came from the network"));
+            self.ask_at_top(format!("`{program}` runs what came from the network"));
         }
         if args.iter().all(|arg| arg.is_known) {
             let text = args.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");

@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::options::Options;
+use crate::rules::Effect;
 use crate::shell::flow::{Arg, Flow, Taint};
 use crate::shell::walk::Walk;
 use crate::url::is_this_machine;
@@ -48,6 +49,22 @@ pub(super) fn fetch(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let fetched = Flow::tainted(Taint::FETCHED | call.stdin.taint);
     remember(walk, &options, &targets, is_wget, &fetched);
     fetched
+}
+
+/// What rules of the user say about hosts: in an address anywhere, and as an operand of a program of this file.
+pub(super) fn ruled_hosts(walk: &mut Walk<'_>, call: &Call<'_>) {
+    let policy = walk.policy;
+    if policy.rules.is_empty() {
+        return;
+    }
+    for arg in call.args {
+        let candidates =
+            [arg.text.as_str()].into_iter().chain(arg.text.split_once('=').map(|(_, value)| value));
+        for text in candidates.filter(|text| text.contains("://") || !text.contains(['/', ' '])) {
+            let rule = policy.rules.host(&host(text)).filter(|rule| rule.effect() != Effect::Allow);
+            walk.ruled(rule);
+        }
+    }
 }
 
 /// Judges the addresses themselves.
@@ -137,10 +154,10 @@ fn sends(walk: &mut Walk<'_>, call: &Call<'_>, options: &Options) {
 fn leaks(walk: &mut Walk<'_>, call: &Call<'_>) {
     let taint = call.taint();
     if taint.has(Taint::CREDENTIAL) {
-        walk.ask(format!("`{}` sends a credential out of the environment", call.name));
+        walk.ask_at_top(format!("`{}` sends a credential out of the environment", call.name));
     }
     if taint.has(Taint::ENVIRONMENT) || call.stdin.taint.has(Taint::ENVIRONMENT) {
-        walk.ask(format!("`{}` sends the environment or the history to another machine", call.name));
+        walk.ask_at_top(format!("`{}` sends the environment or the history to another machine", call.name));
     }
     if taint.has(Taint::FILE) {
         walk.ask(format!("`{}` sends what another program read", call.name));

@@ -46,7 +46,7 @@ pub(super) fn rm(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         walk.ask(format!("`{}` with `{name}`, an option that it does not have", call.name));
     }
     if options.has("", "--no-preserve-root") {
-        walk.ask("removes files without sparing the root folder");
+        walk.ask_at_top("removes files without sparing the root folder");
     }
     if recursive && options.operands.is_empty() {
         walk.ask("removes whole folders, and does not say which");
@@ -60,15 +60,21 @@ pub(super) fn rm(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 /// `shred` and its like leave nothing to restore.
 pub(super) fn shred(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if !call.args.iter().any(|arg| arg.text == "--help" || arg.text == "--version") {
-        walk.ask(format!("`{}` destroys files beyond recovery", call.name));
+        walk.ask_at_top(format!("`{}` destroys files beyond recovery", call.name));
     }
     Flow::default()
 }
 
 /// Judges the removal of one place.
 pub(super) fn target(walk: &mut Walk<'_>, operand: &Arg, recursive: bool, program: &str) {
-    if let Some(reason) = reason_to_keep(walk, operand, recursive) {
-        walk.ask(format!("`{program}` removes `{}`: {reason}", operand.text));
+    let Some(reason) = reason_to_keep(walk, operand, recursive) else { return };
+    let text = format!("`{program}` removes `{}`: {reason}", operand.text);
+    // Whole folders beyond the workspace, and the workspace or home itself, do not come back.
+    let (path, base) = (Path::new(&operand.text), walk.base());
+    let reaches_far = walk.guard.is_root_or_above(path, &base) || !walk.guard.is_inside(path, &base);
+    match recursive && operand.is_known && reaches_far || operand.text.starts_with("/*") {
+        true => walk.ask_at_top(text),
+        false => walk.ask(text),
     }
 }
 

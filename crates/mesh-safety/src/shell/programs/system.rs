@@ -75,7 +75,10 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
     let listed = ASKED.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why);
     let why = listed.or_else(|| name.starts_with("mkfs.").then_some("changes disks"));
     if let Some(why) = why.filter(|_| !looks && !is_sudo_that_adds(walk, call)) {
-        walk.ask(format!("`{name}` {why}"));
+        match why {
+            "changes disks" => walk.ask_at_top(format!("`{name}` {why}")),
+            why => walk.ask(format!("`{name}` {why}")),
+        }
     }
     if PACKAGE_MANAGERS.contains(&name) && !looks && !(walk.is_confined() && only_adds(name, call.args)) {
         let first = call.args.iter().find(|arg| !arg.is_option() || LOOKS.contains(&arg.text.as_str()));

@@ -68,6 +68,20 @@ pub(super) fn wrapper(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     walk.start(rest, call)
 }
 
+/// `sudo` and its like ask by themselves; what they start is judged too, for it may be worse.
+pub(super) fn with_other_rights(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    let options = Options::before_command(
+        call.args,
+        "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir --chroot",
+    );
+    let mut rest = call.rest(options.first);
+    while let Some(arg) = rest.first().filter(|arg| is_assignment(&arg.text)) {
+        judge_assignment(walk, arg);
+        rest = &rest[1..];
+    }
+    if rest.is_empty() { call.passes_on() } else { walk.start(rest, call) }
+}
+
 /// `direnv exec DIR cmd`, `op run -- cmd`.
 fn inner_command(args: &[Arg]) -> &[Arg] {
     if let Some(at) = args.iter().position(|arg| arg.text == "--") {

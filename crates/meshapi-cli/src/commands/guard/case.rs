@@ -3,7 +3,9 @@
 use std::{collections::HashMap, net::IpAddr, path::PathBuf};
 
 use mesh_safety::{
-    Confined, Decision, PermissionMode, Policy, WebTarget, judge_command, judge_read, judge_write,
+    Action, Confined, Decision, PermissionMode, Policy, WebTarget, judge_by_rules, judge_command, judge_read,
+    judge_write,
+    rules::Rules,
     secrets::{self, Severity},
 };
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,9 @@ pub(super) struct Case {
     /// Commands run without a sandbox of level full: a program that no table knows asks.
     #[serde(default, rename = "unconfined")]
     pub(super) is_unconfined: bool,
+    /// What the user always allows, asks or denies; cases of other programs are judged without.
+    #[serde(skip)]
+    pub(super) rules: Rules,
     /// What names resolve to; others do not resolve.
     #[serde(default)]
     pub(super) dns: HashMap<String, Vec<IpAddr>>,
@@ -72,7 +77,17 @@ impl Case {
     pub(super) fn judge(&self) -> Option<Verdict> {
         let mode = PermissionMode::parse(self.mode.as_deref().unwrap_or("auto"))?;
         let (workspace, home) = (self.cwd.clone(), self.home.clone());
-        let policy = Policy { workspace, home, confined: self.confined(), ..Policy::default() };
+        let (confined, rules) = (self.confined(), self.rules.clone());
+        let policy = Policy { workspace, home, confined, rules, ..Policy::default() };
+        let path = PathBuf::from(&self.input);
+        let ruled = match self.kind {
+            Kind::WritePath => judge_by_rules(&Action::Write { path }, &policy),
+            Kind::ReadPath => judge_by_rules(&Action::Read { path }, &policy),
+            Kind::Command | Kind::Url | Kind::Secret => None,
+        };
+        if let Some(decision) = ruled {
+            return Some(Verdict::of(&decision));
+        }
         Some(match self.kind {
             Kind::Command => Verdict::of(&judge_command(&self.input, mode, &policy)),
             Kind::WritePath => Verdict::of(&judge_write(&self.input, mode, &policy)),
@@ -100,6 +115,9 @@ impl Case {
 
     fn judge_target(&self, target: &WebTarget) -> Decision {
         let host = target.host();
+        if let Some(rule) = self.rules.host(&host) {
+            return Decision::by_rule(rule);
+        }
         let named = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(&host);
         let found = self.dns.iter().find(|(name, _)| named(name));
         target.judge(found.map_or(&[], |(_, addresses)| addresses))

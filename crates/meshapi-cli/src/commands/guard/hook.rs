@@ -3,8 +3,12 @@
 //! Its JSON names a tool and what it is given; the answer is `allow`, `ask` or `deny`. A failure of ours ends with exit code 2,
 //! which that protocol takes for a refusal: nothing runs because a guard was broken.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use mesh_safety::rules::Rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,7 +36,7 @@ const TOOLS: &[(&[&str], &str, Kind)] = &[
     (&["WebFetch"], "url", Kind::Url),
 ];
 
-/// Answers one call; `resolve` is the name service.
+/// Answers one call; `rules` are the user's for a folder, `resolve` is the name service.
 ///
 /// # Errors
 /// The input is not such a call, or the mode is none: nothing is allowed then.
@@ -40,6 +44,7 @@ pub(super) fn answer(
     input: &str,
     wanted: &Hook,
     home: Option<PathBuf>,
+    rules: impl Fn(&Path) -> Result<Rules, String>,
     resolve: impl Fn(&str) -> Vec<IpAddr>,
 ) -> Result<Value, String> {
     let call: Call =
@@ -57,6 +62,7 @@ pub(super) fn answer(
                 cwd: call.cwd.clone(),
                 home,
                 is_unconfined: !wanted.confined,
+                rules: rules(&call.cwd)?,
                 dns,
                 redirects: Vec::new(),
             };
@@ -95,12 +101,16 @@ mod tests {
         Hook { mode: mode.to_owned(), confined: false }
     }
 
+    fn none(_: &Path) -> Result<Rules, String> {
+        Ok(Rules::default())
+    }
+
     #[track_caller]
     fn decision(tool: &str, input: Value) -> String {
         let call =
             json!({"tool_name": tool, "tool_input": input, "cwd": "/w", "session_id": "s"}).to_string();
         let public = |_: &str| vec!["93.184.216.34".parse().unwrap()];
-        let answer = answer(&call, &hook("auto"), Some("/home/dev".into()), public).unwrap();
+        let answer = answer(&call, &hook("auto"), Some("/home/dev".into()), none, public).unwrap();
         answer["hookSpecificOutput"]["permissionDecision"].as_str().unwrap().to_owned()
     }
 
@@ -122,9 +132,9 @@ mod tests {
     #[test]
     fn what_is_no_call_is_an_error() {
         for bad in ["", "{}", "[]", r#"{"tool_name": 7, "cwd": "/"}"#] {
-            assert!(answer(bad, &hook("auto"), None, |_| Vec::new()).is_err(), "{bad}");
+            assert!(answer(bad, &hook("auto"), None, none, |_| Vec::new()).is_err(), "{bad}");
         }
         let call = r#"{"tool_name": "Bash", "tool_input": {"command": "ls"}, "cwd": "/w"}"#;
-        assert!(answer(call, &hook("mad"), None, |_| Vec::new()).is_err());
+        assert!(answer(call, &hook("mad"), None, none, |_| Vec::new()).is_err());
     }
 }

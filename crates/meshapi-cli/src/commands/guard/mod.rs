@@ -3,14 +3,16 @@
 use std::{
     io::{self, BufRead, BufWriter, Read, Write, stdin, stdout},
     net::{IpAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
+use mesh_safety::{Policy, rules::Rules};
 use serde_json::{Value, json};
 
 use crate::{
-    config::Environment,
+    config::{Environment, Folder},
     exit::{Exit, Failure},
+    permissions::Permissions,
     ui::text,
 };
 
@@ -36,7 +38,8 @@ pub fn run(wanted: &Guard, env: &Environment) -> Result<Exit, Failure> {
         Some(What::Hook(wanted)) => {
             let mut input = String::new();
             let read = stdin().lock().read_to_string(&mut input).map_err(|error| error.to_string());
-            let answer = read.and_then(|_| hook::answer(&input, wanted, env.home.clone(), resolve));
+            let rules = |cwd: &Path| rules(cwd, env.home.as_deref()).map_err(|failure| failure.message);
+            let answer = read.and_then(|_| hook::answer(&input, wanted, env.home.clone(), rules, resolve));
             // Exit code 2 is a refusal in that protocol: whatever goes wrong here, nothing runs.
             let answer = answer.map_err(|error| Failure::new(Exit::Usage, "usage", error))?;
             say(&answer.to_string())
@@ -94,7 +97,8 @@ fn one(kind: Kind, ask: &Ask, env: &Environment) -> Result<Exit, Failure> {
     };
     let (mode, home): (_, Option<PathBuf>) = (Some(ask.mode.clone()), env.home.clone());
     let is_unconfined = ask.unconfined;
-    let case = Case { kind, input, mode, cwd, home, is_unconfined, dns, redirects: Vec::new() };
+    let rules = rules(&cwd, home.as_deref())?;
+    let case = Case { kind, input, mode, cwd, home, is_unconfined, rules, dns, redirects: Vec::new() };
     let verdict = case.judge().ok_or_else(|| {
         Failure::new(
             Exit::Usage,
@@ -116,6 +120,13 @@ fn one(kind: Kind, ask: &Ask, env: &Environment) -> Result<Exit, Failure> {
         "block" => Exit::Blocks,
         _ => Exit::Asks,
     })
+}
+
+/// The user's own rules, as far as they hold in this folder.
+fn rules(cwd: &Path, home: Option<&Path>) -> Result<Rules, Failure> {
+    let Some(home) = home else { return Ok(Rules::default()) };
+    let policy = Policy { workspace: cwd.to_owned(), home: Some(home.to_owned()), ..Policy::default() };
+    Ok(Permissions::load(&Folder::of(home), &policy)?.rules().get())
 }
 
 fn say(line: &str) -> Result<Exit, Failure> {

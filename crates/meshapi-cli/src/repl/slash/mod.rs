@@ -1,11 +1,12 @@
 //! Slash commands: what a person says to the program and not to the model. Seed section 7.
 //!
 //! - [`table`]: every command with its argument and its help; which one a name means
-//! - `settings`, `session`, `files`, `models`: what they do, by what they touch
+//! - `settings`, `session`, `files`, `models`, `permits`: what they do, by what they touch
 //!
 //! [`run`] serves a session between its turns, [`run_live`] one whose turn is running.
 mod files;
 mod models;
+mod permits;
 mod session;
 mod settings;
 pub mod table;
@@ -14,10 +15,11 @@ mod tests;
 
 use std::{panic::AssertUnwindSafe, pin::pin, task::Poll};
 
-use mesh_agent::{SharedMode, SharedSettings};
+use mesh_agent::{LastDecision, SharedMode, SharedSettings};
 
 use crate::{
     config::Config,
+    permissions::Permissions,
     savings::Books,
     ui::line::{Line, Style},
     wiring::Wired,
@@ -56,6 +58,12 @@ pub struct LiveControls<'a> {
     pub models: ModelList,
     /// What the dial did.
     pub savings: Books,
+    /// What the user always allows, asks or denies.
+    pub permissions: Permissions,
+    /// How the last call was decided.
+    pub last: LastDecision,
+    /// Tools that were allowed for the session.
+    pub always: Vec<String>,
 }
 
 /// What a command did.
@@ -78,6 +86,9 @@ impl SlashContext<'_> {
             config: self.config,
             models: self.models.clone(),
             savings: self.wired.savings.clone(),
+            permissions: self.wired.permissions.clone(),
+            last: self.wired.agent.last_decision().clone(),
+            always: self.wired.agent.always_allowed(),
         }
     }
 }

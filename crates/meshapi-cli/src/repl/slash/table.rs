@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::{LiveControls, Outcome, SlashContext, files, models, session, settings};
+use super::{LiveControls, Outcome, SlashContext, files, models, permits, session, settings};
 
 /// A slash command.
 pub struct Command {
@@ -65,7 +65,7 @@ const fn row(name: &'static str, argument: &'static str, help: &'static str, run
 }
 
 /// All commands, in the order of `/help`.
-static COMMANDS: [Command; 20] = [
+static COMMANDS: [Command; 22] = [
     row("model", "[ID]", "show or set the model", Run::Live(models::model)).taking(Argument::Model),
     row(
         "models",
@@ -83,6 +83,14 @@ static COMMANDS: [Command; 20] = [
         Run::Live(settings::mode),
     )
     .choosing(&["default", "accept-edits", "auto", "bypass"]),
+    row(
+        "permissions",
+        "[add RULE|remove N]",
+        "what you always allow, ask or deny",
+        Run::Live(permits::permissions),
+    )
+    .choosing(&["add", "remove"]),
+    row("why", "", "how the last call was decided", Run::Live(permits::why)),
     row(
         "reasoning",
         "[LEVEL]",

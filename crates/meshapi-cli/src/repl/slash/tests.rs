@@ -270,6 +270,9 @@ async fn some_commands_run_while_a_turn_runs_and_others_wait() {
         config: &mut lab.config,
         models: lab.models.clone(),
         savings: lab.wired.savings.clone(),
+        permissions: lab.wired.permissions.clone(),
+        last: lab.wired.agent.last_decision().clone(),
+        always: Vec::new(),
     };
     controls.models.set(catalog());
     for (line, want) in [

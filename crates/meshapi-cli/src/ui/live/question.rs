@@ -14,6 +14,13 @@ pub enum Question {
     Approve {
         /// The tool, for the answer that holds for the session.
         tool: String,
+        /// A rule that would let it run unasked from now on.
+        rule: Option<String>,
+    },
+    /// May a call run that cannot be undone or reaches far? A word has to be typed.
+    Confirm {
+        /// What was typed so far.
+        typed: String,
     },
     /// Which of these?
     Pick(Picker),
@@ -28,6 +35,10 @@ pub enum Reply {
     No,
     /// Yes, and for the rest of the session.
     Always,
+    /// Yes, and its rule holds for the session.
+    ForSession,
+    /// Yes, and its rule holds in this project.
+    ForProject,
     /// These were picked, and this was typed.
     Picked(Vec<usize>),
     /// The text that is being typed is the answer.
@@ -128,28 +139,68 @@ impl Question {
     /// Takes a key that is meant for the question.
     pub fn key(&mut self, key: KeyEvent) -> Option<Reply> {
         match self {
-            Question::Approve { .. } => match key.code {
+            Question::Approve { rule, .. } => match key.code {
+                KeyCode::Char('s' | 'S') if rule.is_some() => Some(Reply::ForSession),
+                KeyCode::Char('p' | 'P') if rule.is_some() => Some(Reply::ForProject),
                 KeyCode::Char('y' | 'Y') => Some(Reply::Yes),
                 KeyCode::Char('n' | 'N') | KeyCode::Esc => Some(Reply::No),
                 KeyCode::Char('a' | 'A') => Some(Reply::Always),
                 _ => None,
             },
+            Question::Confirm { typed } => confirm(typed, key),
             Question::Pick(picker) => picker.key(key),
         }
+    }
+
+    /// Whether keys that mean nothing to it are its own all the same.
+    pub fn takes_every_key(&self) -> bool {
+        matches!(self, Question::Pick(_) | Question::Confirm { .. })
     }
 
     /// The rows that it takes in the region.
     pub fn rows(&self, columns: usize) -> Vec<Line> {
         match self {
-            Question::Approve { tool } => {
+            Question::Approve { tool, rule } => {
+                let rule = rule.as_deref().map(|rule| {
+                    let text = format!("always `{rule}`: s (this session) / p (this project)");
+                    let clipped = text::width(&text) > columns;
+                    let text = if clipped { format!("s / p: always `{rule}`") } else { text };
+                    Line::of(Style::Dim, &text::clip_width(&text::one_line(&text), columns))
+                });
                 let long = format!("y (yes) / n (no) / a (always {tool} this session) ›");
                 let short = "y / n / a ›".to_owned();
                 let text = if text::width(&long) <= columns { long } else { short };
-                vec![Line::of(Style::Bold, &text::clip_width(&text, columns))]
+                let keys = Line::of(Style::Bold, &text::clip_width(&text, columns));
+                rule.into_iter().chain([keys]).collect()
+            }
+            Question::Confirm { typed } => {
+                let long = format!("type {CONFIRMATION} and press Enter to run it, Esc for no › {typed}");
+                let short = format!("type {CONFIRMATION}, or Esc › {typed}");
+                let text = if text::width(&long) <= columns { long } else { short };
+                vec![Line::of(Style::WarnBold, &text::clip_width(&text::one_line(&text), columns))]
             }
             Question::Pick(picker) => picker.rows(columns),
         }
     }
+}
+
+/// The word that has to be typed where a key is not enough.
+pub const CONFIRMATION: &str = "yes";
+
+/// Longest answer that is taken in; more cannot be the word.
+const MAX_TYPED: usize = 16;
+
+fn confirm(typed: &mut String, key: KeyEvent) -> Option<Reply> {
+    match key.code {
+        KeyCode::Esc => return Some(Reply::No),
+        KeyCode::Enter if typed.trim().eq_ignore_ascii_case(CONFIRMATION) => return Some(Reply::Yes),
+        KeyCode::Enter if matches!(typed.trim(), "n" | "no") => return Some(Reply::No),
+        KeyCode::Enter => typed.clear(),
+        KeyCode::Backspace => drop(typed.pop()),
+        KeyCode::Char(c) if typed.len() < MAX_TYPED => typed.push(c),
+        _ => {}
+    }
+    None
 }
 
 #[cfg(test)]
@@ -170,7 +221,8 @@ mod tests {
 
     #[test]
     fn only_the_answers_answer() {
-        let mut question = Question::Approve { tool: "run_bash".into() };
+        let mut question = Question::Approve { tool: "run_bash".into(), rule: None };
+        assert_eq!(press(&mut question, KeyCode::Char('p')), None);
         assert_eq!(press(&mut question, KeyCode::Enter), None);
         assert_eq!(press(&mut question, KeyCode::Char('x')), None);
         assert_eq!(press(&mut question, KeyCode::Char('y')), Some(Reply::Yes));
@@ -178,6 +230,31 @@ mod tests {
         assert_eq!(press(&mut question, KeyCode::Esc), Some(Reply::No));
         assert_eq!(question.rows(80)[0].plain(), "y (yes) / n (no) / a (always run_bash this session) ›");
         assert_eq!(question.rows(20)[0].plain(), "y / n / a ›");
+    }
+
+    #[test]
+    fn a_rule_is_offered_with_its_text() {
+        let mut question =
+            Question::Approve { tool: "run_bash".into(), rule: Some("command cargo test".into()) };
+        let rows: Vec<String> = question.rows(80).iter().map(|row| row.plain().into_owned()).collect();
+        assert_eq!(rows[0], "always `command cargo test`: s (this session) / p (this project)");
+        assert_eq!(question.rows(40)[0].plain(), "s / p: always `command cargo test`");
+        assert_eq!(press(&mut question, KeyCode::Char('s')), Some(Reply::ForSession));
+        assert_eq!(press(&mut question, KeyCode::Char('P')), Some(Reply::ForProject));
+    }
+
+    #[test]
+    fn what_is_gravest_takes_a_word() {
+        let mut question = Question::Confirm { typed: String::new() };
+        for code in ['y', 'e'].map(KeyCode::Char).into_iter().chain([KeyCode::Enter]) {
+            assert_eq!(press(&mut question, code), None);
+        }
+        for code in "yesx".chars().map(KeyCode::Char).chain([KeyCode::Backspace]) {
+            assert_eq!(press(&mut question, code), None);
+        }
+        assert_eq!(question.rows(80)[0].plain(), "type yes and press Enter to run it, Esc for no › yes");
+        assert_eq!(press(&mut question, KeyCode::Enter), Some(Reply::Yes));
+        assert_eq!(press(&mut question, KeyCode::Esc), Some(Reply::No));
     }
 
     #[test]
