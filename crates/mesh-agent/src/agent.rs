@@ -14,7 +14,8 @@ use mesh_client::{
     wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
 use mesh_safety::{
-    Action, Confined, Decision, Policy, Reason, judge, judge_allowed, offer, sandbox::Sandbox,
+    Action, Confined, Decision, PermissionMode, Policy, Reason, judge, judge_allowed, offer, rules::Rule,
+    sandbox::Sandbox,
 };
 use tracing::Instrument;
 
