@@ -3,11 +3,12 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 
 use rusqlite::ffi::{
-    SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_FULL, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64,
+    sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 /// The name under which SQLite knows this layer.
@@ -25,6 +26,12 @@ pub(super) enum Event {
     /// The store answered a batch.
     Acknowledged(Vec<String>),
 }
+
+/// Files whose name begins like this are not noted: their disk can be full.
+pub(super) const TIGHT: &str = "tight";
+
+/// Nothing more can be written to such files.
+pub(super) static IS_FULL: AtomicBool = AtomicBool::new(false);
 
 static NOTES: Mutex<Vec<Event>> = Mutex::new(Vec::new());
 
@@ -129,7 +136,12 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite says how many bytes there are.
     unsafe {
-        if let Some(name) = name(file) {
+        let name = name(file);
+        if name.as_ref().is_some_and(|name| name.starts_with(TIGHT)) {
+            if IS_FULL.load(Ordering::SeqCst) {
+                return SQLITE_FULL;
+            }
+        } else if let Some(name) = name {
             let length = usize::try_from(length).unwrap_or(0);
             let bytes = std::slice::from_raw_parts(bytes.cast::<u8>(), length).to_vec();
             note(Event::Write { file: name, at: usize::try_from(at).unwrap_or(0), bytes });
@@ -141,7 +153,7 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn truncate(file: *mut sqlite3_file, length: sqlite3_int64) -> c_int {
     // SAFETY: as SQLite calls us, we call its own.
     unsafe {
-        if let Some(name) = name(file) {
+        if let Some(name) = name(file).filter(|name| !name.starts_with(TIGHT)) {
             note(Event::Truncate { file: name, length: usize::try_from(length).unwrap_or(0) });
         }
         own(file).xTruncate.map_or(1, |truncate| truncate(inner(file), length))
@@ -152,7 +164,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: as SQLite calls us, we call its own.
     unsafe {
         let result = own(file).xSync.map_or(1, |sync| sync(inner(file), flags));
-        if let Some(name) = name(file).filter(|_| result == SQLITE_OK) {
+        if let Some(name) = name(file).filter(|name| result == SQLITE_OK && !name.starts_with(TIGHT)) {
             note(Event::Sync { file: name });
         }
         result

@@ -5,12 +5,13 @@ mod disk;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use mesh_mailbox::Kind;
 use mesh_mailbox::gateway::query::{Look, Order};
 use mesh_mailbox::gateway::stamp::Stamp;
 use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, check};
-use mesh_mailbox::gateway::store::{Command, NewMessage, Reader as _, Store as _, Voucher};
+use mesh_mailbox::gateway::store::{Command, NewMessage, Reader as _, Store as _, StoreError, Voucher};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -192,4 +193,34 @@ fn what_was_acknowledged_survives_a_loss_of_power() {
     let seen =
         unsynced.filter(|(end, texts)| !complaints(&found(&notes, *end, &mut dice, false), texts).is_empty());
     assert!(seen.count() > 5);
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("{}.db", disk::TIGHT));
+    disk::register();
+    let mut store = Sqlite::open(Place::new(&path).with_vfs(disk::NAME)).unwrap();
+    let batch = |name: &str| -> Vec<Command> {
+        (0..3).map(|item| message(format!("{name}-{item} {}", "x".repeat(5000)))).collect()
+    };
+    store.apply(Stamp::now(), &batch("before")).unwrap();
+    for _ in 0..3 {
+        disk::IS_FULL.store(true, Ordering::SeqCst);
+        let refused = store.apply(Stamp::now(), &batch("refused"));
+        assert!(matches!(refused, Err(StoreError::DiskFull)), "{refused:?}");
+        disk::IS_FULL.store(false, Ordering::SeqCst);
+        store.apply(Stamp::now(), &batch("after")).unwrap();
+    }
+    drop(store);
+    let store = Sqlite::open(Place::new(&path)).unwrap();
+    let look = Look { to: Some("bob".into()), limit: 100, order: Order::Ascending, ..Look::default() };
+    let mut rows = b"[".to_vec();
+    store.reader().unwrap().page(Stamp::now(), &look, usize::MAX, &mut rows).unwrap();
+    rows.push(b']');
+    let rows: Vec<Value> = serde_json::from_slice(&rows).unwrap();
+    let texts: Vec<&str> = rows.iter().map(|row| row["content"].as_str().unwrap()).collect();
+    assert_eq!(texts.len(), 12, "three before, and three after each time that there was no room");
+    assert!(texts.iter().all(|text| !text.starts_with("refused")), "what was refused is not there");
+    assert_eq!(check(&path).unwrap(), Vec::<String>::new());
 }
