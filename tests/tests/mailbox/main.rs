@@ -4,6 +4,7 @@
 
 mod commands;
 mod crash;
+mod crowd;
 mod history;
 mod lossy;
 mod power;
