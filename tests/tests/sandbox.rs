@@ -96,8 +96,25 @@ fn what_the_sandbox_refused_is_told() {
     std::fs::write(lab.work().join("ask.pl"), ask).unwrap();
     lab.run(&["-p", "go", "--mode", "bypass"]);
     let results = results(&lab.requests()[2]);
-    assert!(results[0].contains("[sandbox: commands write in the working folder"), "{results:?}");
+    assert!(results[0].contains("[sandbox: /usr/x: commands write in the working folder"), "{results:?}");
     assert!(results[1].contains("[sandbox: the network was refused: example.org:80"), "{results:?}");
+}
+
+#[test]
+fn a_program_hears_by_which_rule_a_command_failed() {
+    let lab = Lab::new(Script::in_order([bash("sh read.sh"), says("done")]));
+    std::fs::write(lab.home().join("letter"), "x").unwrap();
+    let letter = lab.home().canonicalize().unwrap().join("letter").display().to_string();
+    std::fs::write(lab.work().join("read.sh"), format!("cat {letter}; mkdir .vscode")).unwrap();
+    let run = lab.run(&["-p", "go", "--mode", "bypass", "--output-format", "stream-json", "--verbose"]);
+    let events = run.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let results = events.into_iter().find(|event| event["type"] == "user").unwrap();
+    let held = &results["mesh"]["sandbox_denials"]["call_1"];
+    let rules: Vec<&str> = held.as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["unseen", "protected"], "{held}");
+    assert_eq!(held[0]["subject"], json!(letter));
+    let text = lab.run(&["-p", "go", "--mode", "bypass"]).err;
+    assert!(text.is_empty() || !text.contains("run it again"), "{text}");
 }
 
 #[test]

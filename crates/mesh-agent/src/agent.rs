@@ -35,8 +35,9 @@ use crate::{
     record::{Entry, NoRecorder, Record, Recorder},
     saver::{Outgoing, Saver, Saving, Savings},
     settings::{OptimizeAt, Settings, SharedSettings},
-    tool::{Args, CallLine, ToolContext, ToolOutput, ToolSet},
+    tool::{Args, CallLine, Tool, ToolContext, ToolOutput, ToolSet},
     turn::{Effect, Failure, Input, Session, TurnEnd},
+    widening::{Declined, Widening},
 };
 
 /// Everything an [`Agent`] is made of. The parts that a person chooses come in `settings`, `policy` and `mode`.
@@ -76,6 +77,7 @@ pub struct Agent {
     last: LastDecision,
     /// Tools that the user allowed for this session.
     always: Mutex<Vec<String>>,
+    declined: Declined,
     system: String,
     session: Session,
     ledger: Ledger,
@@ -141,6 +143,7 @@ impl Agent {
             mode: parts.mode,
             settings: SharedSettings::new(parts.settings),
             always: Mutex::default(),
+            declined: Declined::default(),
             system: parts.system,
             ledger: Ledger::default(),
             recorder: Box::new(NoRecorder),
@@ -180,8 +183,9 @@ impl Agent {
         self.always.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets what the user allowed for this session.
+    /// Forgets what the user allowed for this session, and what they did not want to be asked again.
     pub fn forget_always(&mut self) {
+        self.declined.forget();
         self.always.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -518,12 +522,17 @@ impl Agent {
         }
         let (output, outcome) = match verdict {
             Approval::Yes | Approval::Always => {
-                self.context.line.clear();
+                // From here on it may be stopped.
                 let stopped = hands.interrupt.call_stopped();
                 listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
-                let span = tracing::info_span!("tool", name);
-                let run = isolated(tool.run(&args, &self.context)).instrument(span);
-                stoppable(run, stopped, &self.context.line).await
+                let (mode, interrupt) = (self.mode.get(), hands.interrupt);
+                let mut widening = Widening::new(id, &summary, mode, &self.declined, &self.context);
+                let mut ran = run_call(&**tool, &args, &self.context, stopped).await;
+                while let Some(context) = widening.more(&ran, listener, approver, interrupt).await {
+                    ran = run_call(&**tool, &args, &context, interrupt.call_stopped()).await;
+                }
+                widening.tell(&mut ran.0);
+                ran
             }
             Approval::No => {
                 listener.event(Event::CallStopped { summary: &summary, reason: "by the user" });
@@ -564,7 +573,13 @@ impl Agent {
 
     /// What the judgement leans on now.
     fn policy(&self) -> Policy {
-        Policy { rules: self.rules.get(), ..self.policy.clone() }
+        // What the user opened for the session is judged by the command's text again.
+        let is_open = self.context.sandbox.as_ref().is_some_and(|sandbox| !sandbox.granted().is_empty());
+        let confined = match self.policy.confined {
+            Confined::Fully if is_open => Confined::Partly,
+            confined => confined,
+        };
+        Policy { rules: self.rules.get(), confined, ..self.policy.clone() }
     }
 
     /// Answers a call that reads a cut text again by its name, where no file is called so. It reads nothing but what the model
@@ -675,6 +690,19 @@ fn describe(error: &ClientError) -> Failure {
 
 /// How long a tool that is asked to stop may take to say what it has done so far.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs a call, once.
+async fn run_call(
+    tool: &dyn Tool,
+    args: &Args,
+    context: &ToolContext,
+    stopped: impl Future<Output = ()>,
+) -> (ToolOutput, CallOutcome) {
+    context.line.clear();
+    let span = tracing::info_span!("tool", name = tool.spec().name);
+    let run = isolated(tool.run(args, context)).instrument(span);
+    stoppable(run, stopped, &context.line).await
+}
 
 /// Runs a call that the user may stop: it is asked to, and dropped when it does not answer.
 async fn stoppable(

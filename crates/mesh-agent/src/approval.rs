@@ -2,7 +2,11 @@
 
 use std::{future::Future, pin::Pin};
 
-use mesh_safety::{Action, Reason, rules::Rule};
+use mesh_safety::{
+    Action, Reason,
+    rules::Rule,
+    sandbox::{Denial, Grant},
+};
 
 use crate::tool::Args;
 
@@ -36,6 +40,32 @@ pub enum Approval {
     Unavailable,
 }
 
+/// A question to a person about a command that the sandbox kept from something.
+#[derive(Clone, Copy, Debug)]
+pub struct WideningRequest<'a> {
+    /// One line for a person. Text of the model is in it: strip control characters before it is shown.
+    pub summary: &'a str,
+    /// What it was kept from.
+    pub denials: &'a [Denial],
+    /// What it would be let have, and then be run again.
+    pub grants: &'a [Grant],
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WideningAnswer {
+    /// Let this one call have it.
+    Once,
+    /// Let every later call of the session have it.
+    Session,
+    /// Do not.
+    #[default]
+    No,
+}
+
+/// A boxed answer.
+pub type WideningFuture<'a> = Pin<Box<dyn Future<Output = WideningAnswer> + Send + 'a>>;
+
 /// A boxed answer.
 pub type ApprovalFuture<'a> = Pin<Box<dyn Future<Output = Approval> + Send + 'a>>;
 
@@ -46,6 +76,14 @@ pub trait Approver: Send {
     /// # Cancel safety
     /// Dropping the future withdraws the question: the call does not run.
     fn ask<'a>(&'a mut self, request: ApprovalRequest<'a>) -> ApprovalFuture<'a>;
+
+    /// Asks whether a command that the sandbox kept from something may have it and be run again. Unasked, it may not.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws the question: nothing is granted.
+    fn widen<'a>(&'a mut self, _: WideningRequest<'a>) -> WideningFuture<'a> {
+        Box::pin(std::future::ready(WideningAnswer::No))
+    }
 }
 
 /// The approver of a headless run: nobody is there.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_client::{ClientError, Completion};
+use mesh_safety::sandbox::Denial;
 
 use crate::{
     cost::Spend,
@@ -78,6 +79,13 @@ pub enum Event<'a> {
         summary: &'a str,
         /// Why it does not.
         reason: &'a str,
+    },
+    /// The sandbox kept a call from something. It may be run again with more, or its result follows.
+    CallHeld {
+        /// Its id.
+        id: &'a str,
+        /// What it was kept from, and by which rule.
+        denials: &'a [Denial],
     },
     /// A call has its result.
     CallEnded {

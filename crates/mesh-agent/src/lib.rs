@@ -29,9 +29,10 @@ pub mod saver;
 mod settings;
 pub mod tool;
 pub mod turn;
+mod widening;
 
 pub use agent::{Agent, AgentParts, Hands};
-pub use approval::{Approval, ApprovalRequest, Approver, Nobody};
+pub use approval::{Approval, ApprovalRequest, Approver, Nobody, WideningAnswer, WideningRequest};
 pub use cost::{Ledger, Prices, Spend};
 pub use error::AgentError;
 pub use event::{CallOutcome, Event, Listener, TurnReport};

@@ -125,6 +125,7 @@ impl Stage {
                 env: Arc::default(),
                 line: Default::default(),
                 sandbox: None,
+                grants: Vec::new(),
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
             rules: Default::default(),

@@ -168,6 +168,7 @@ fn wire_confined(
             env: Arc::new(ChildEnv { removed }),
             line: Default::default(),
             sandbox: confined.found().sandbox.clone(),
+            grants: Vec::new(),
         },
         policy,
         rules: permissions.rules().clone(),

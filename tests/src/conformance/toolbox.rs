@@ -70,6 +70,7 @@ pub(super) fn context(cwd: &Path, home: &Path) -> ToolContext {
         env: Arc::new(ChildEnv::default()),
         line: Default::default(),
         sandbox: None,
+        grants: Vec::new(),
     }
 }
 

@@ -14,6 +14,8 @@ mod session;
 mod survivors;
 mod theme;
 mod turns;
+#[cfg(target_os = "linux")]
+mod widening;
 
 use mesh_client::scripted::{Gate, Reply, Script};
 use mesh_tests::{lab::Lab, pty::Terminal};
@@ -75,6 +77,7 @@ fn redacted(lab: &Lab, screen: &str) -> String {
         (r"\d+\.\ds", "TIMEs"),
         (r"pid \d+", "pid PID"),
         (r"req_\d+", "req_N"),
+        (r"/tmp/\d{10}", "/tmp/LAB"),
     ];
     redact.iter().fold(text, |text, (pattern, with)| {
         regex::Regex::new(pattern).expect("a pattern").replace_all(&text, *with).into_owned()

@@ -174,12 +174,12 @@ fn listed(lines: &[usize]) -> String {
     format!("{noun} {}{rest}", some.join(", "))
 }
 
-fn change(target: &Path, before: Vec<u8>, after: Vec<u8>) -> Option<FileChange> {
+fn change(target: &Path, before: Vec<u8>, after: Vec<u8>) -> Option<Box<FileChange>> {
     if before.len().max(after.len()) > DIFF_BYTES {
         return None;
     }
     let (before, after) = (String::from_utf8(before).ok()?, String::from_utf8(after).ok()?);
-    Some(FileChange { path: target.to_path_buf(), before: Some(before), after })
+    Some(Box::new(FileChange { path: target.to_path_buf(), before: Some(before), after }))
 }
 
 #[cfg(test)]

@@ -269,6 +269,7 @@ pub(crate) fn test_context(cwd: &Path) -> ToolContext {
         env: Arc::default(),
         line: Default::default(),
         sandbox: None,
+        grants: Vec::new(),
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use mesh_safety::Action;
+use mesh_safety::{
+    Action,
+    sandbox::{Denial, Rule},
+};
 use serde_json::Value;
 
 use crate::{
-    process::{self, Ending, ShellCommand},
+    process::{self, Ending, Finished, ShellCommand},
     tool::{
         Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec,
         output::{COMMAND_OUTPUT_CHARS, HeadTail},
@@ -75,6 +78,7 @@ impl RunBash {
             env: &ctx.env,
             variables: &[],
             sandbox: ctx.sandbox.as_deref(),
+            grants: &ctx.grants,
             serves: false,
         };
         let mut output = HeadTail::new(COMMAND_OUTPUT_CHARS);
@@ -92,14 +96,14 @@ impl RunBash {
         match finished.ending {
             Ending::Exited(code) => {
                 let note = if finished.cut_short { CUT_SHORT } else { "" };
-                let mut said =
-                    finished.confined.as_ref().map(|report| report.notes.clone()).unwrap_or_default();
-                if finished.confined.is_some() && code != 0 && text.contains("Read-only file system") {
-                    said.push(READ_ONLY.to_owned());
-                }
-                let said: String = said.iter().map(|note| format!("[sandbox: {note}]\n")).collect();
+                let denials = if code == 0 { Vec::new() } else { denials(&finished, &text, ctx) };
+                let notes = finished.confined.map(|report| report.notes).unwrap_or_default();
+                // The notes have the hosts, with the reason.
+                let rules = denials.iter().filter(|denial| denial.rule != Rule::Host).map(Denial::to_string);
+                let said: String =
+                    notes.into_iter().chain(rules).map(|note| format!("[sandbox: {note}]\n")).collect();
                 let text = format!("{text}\n{said}{note}[exit {code}]");
-                ToolOutput { exit_code: Some(code), ..ToolOutput::ok(text) }
+                ToolOutput { exit_code: Some(code), denials, ..ToolOutput::ok(text) }
             }
             Ending::TimedOut => timed_out(limit, &text),
             Ending::Stopped => stopped(&text),
@@ -107,9 +111,16 @@ impl RunBash {
     }
 }
 
-/// Said when a command tried to write where the sandbox lets nobody.
-const READ_ONLY: &str = "commands write in the working folder and /tmp only, and not to settings of git, editors and agents; \
-                         the user can do it, or start meshapi with --no-sandbox";
+/// What the sandbox kept a command from, which has failed.
+fn denials(finished: &Finished, output: &str, ctx: &ToolContext) -> Vec<Denial> {
+    let (Some(sandbox), Some(report)) = (&ctx.sandbox, &finished.confined) else { return Vec::new() };
+    let mut denials = report.denials.clone();
+    let is_asked = !denials.is_empty();
+    let told = sandbox.explain(output, &ctx.cwd);
+    // A host that the proxy named explains why a name was not found.
+    denials.extend(told.into_iter().filter(|denial| !(is_asked && denial.rule == Rule::Network)));
+    denials
+}
 
 /// Said when something in the background was ended with its shell, so that nobody waits for it.
 const CUT_SHORT: &str = "[background processes were killed with their shell; a server needs start_server]\n";

@@ -76,6 +76,7 @@ impl StartServer {
             wait,
             env: &ctx.env,
             sandbox: ctx.sandbox.as_deref(),
+            grants: &ctx.grants,
         };
         let port = promised.port;
         ctx.line.say(&format!("waiting up to {} s for port {port}", wait.as_secs()));

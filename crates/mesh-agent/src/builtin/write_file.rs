@@ -78,7 +78,7 @@ fn write(name: &str, target: &Path, content: String, stop: &Stop) -> ToolOutput 
     }
     let text = format!("OK — wrote {} chars to {name}", content.chars().count());
     let change = FileChange { path: target.to_path_buf(), before, after: content };
-    ToolOutput { change: Some(change), ..ToolOutput::ok(text) }
+    ToolOutput { change: Some(Box::new(change)), ..ToolOutput::ok(text) }
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(output.text, format!("OK — wrote {chars} chars to {path}"));
             assert_eq!(fs::read(folder.path().join(path)).unwrap(), content.as_bytes());
             let want = FileChange { path: folder.path().join(path), before: None, after: content.into() };
-            assert_eq!(output.change, Some(want));
+            assert_eq!(output.change, Some(Box::new(want)));
         }
     }
 

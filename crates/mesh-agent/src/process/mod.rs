@@ -19,11 +19,11 @@ use std::{
 };
 
 pub use orphans::adopt_orphans;
-pub(crate) use run::{Ending, run};
+pub(crate) use run::{Ending, Finished, run};
 pub(crate) use table::{command_line, listening_ports, started_at};
 pub(crate) use tree::{Identity, Tree, end_gently};
 
-use mesh_safety::sandbox::{Report, Sandbox, Widening, Wrapped};
+use mesh_safety::sandbox::{Grant, Report, Sandbox, Widening, Wrapped};
 
 use crate::tool::ChildEnv;
 
@@ -40,6 +40,8 @@ pub(crate) struct ShellCommand<'a> {
     pub(crate) variables: &'a [(&'a str, String)],
     /// What confines it.
     pub(crate) sandbox: Option<&'a Sandbox>,
+    /// What the user lets it have beyond the sandbox's policy.
+    pub(crate) grants: &'a [Grant],
     /// It is a server: what it leaves running goes on, and its ports are reached through a door.
     pub(crate) serves: bool,
 }
@@ -93,7 +95,11 @@ fn free(command: ShellCommand<'_>) -> tokio::process::Command {
 /// The command in the sandbox: its helper takes a session, and has its job on standard input.
 fn confine(sandbox: &Sandbox, command: ShellCommand<'_>) -> io::Result<(tokio::process::Command, Wrapped)> {
     let words = sys::words(command.text);
-    let widening = Widening { door: command.serves, git_setup: mesh_safety::sets_up_git(command.text) };
+    let widening = Widening {
+        door: command.serves,
+        git_setup: mesh_safety::sets_up_git(command.text),
+        grants: command.grants.to_vec(),
+    };
     let wrapped = sandbox.wrap(words, command.cwd, command.variables, widening);
     let (helper, wrapped) = wrapped.map_err(io::Error::other)?;
     Ok((helper.into(), wrapped))

@@ -9,7 +9,10 @@ mod registry;
 
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
-use mesh_safety::{Action, sandbox::Sandbox};
+use mesh_safety::{
+    Action,
+    sandbox::{Denial, Grant, Sandbox},
+};
 use serde_json::{Map, Value};
 
 use crate::builtin::RunningServer;
@@ -68,6 +71,8 @@ pub struct ToolContext {
     pub line: CallLine,
     /// What confines commands and servers; without one they run with all rights of the user.
     pub sandbox: Option<Arc<Sandbox>>,
+    /// What the user lets this one call have beyond the sandbox's policy.
+    pub grants: Vec<Grant>,
 }
 
 /// The environment of child processes: the parent's, less what must not leak.
@@ -87,9 +92,11 @@ pub struct ToolOutput {
     /// Exit code of a command; negative is the signal that ended it.
     pub exit_code: Option<i32>,
     /// A file that this call changed, and how.
-    pub change: Option<FileChange>,
+    pub change: Option<Box<FileChange>>,
     /// A server that this call started.
     pub server: Option<Box<RunningServer>>,
+    /// What the sandbox kept a failed command from.
+    pub denials: Vec<Denial>,
 }
 
 /// A file before and after a call, for the diff that a person sees.

@@ -26,6 +26,7 @@ pub(crate) fn context(cwd: &Path) -> ToolContext {
         env: Arc::new(ChildEnv::default()),
         line: Default::default(),
         sandbox: None,
+        grants: Vec::new(),
     }
 }
 

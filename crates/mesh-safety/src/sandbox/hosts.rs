@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::policy::WEB;
+
 /// Package registries under one name, for those who want builds to fetch.
 #[rustfmt::skip]
 const REGISTRIES: &[&str] = &[
@@ -11,9 +13,6 @@ const REGISTRIES: &[&str] = &[
     "registry.npmjs.org", "registry.yarnpkg.com", "proxy.golang.org", "sum.golang.org", "rubygems.org", "index.rubygems.org",
     "repo.maven.apache.org", "repo1.maven.org", "plugins.gradle.org", "api.nuget.org",
 ];
-
-/// Ports of an entry that names none.
-const WEB: [u16; 2] = [80, 443];
 
 /// Hosts that may be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,12 +5,14 @@
 //! `main`. What cannot be confined is not run: there is no quiet way around.
 //!
 //! - `policy`, `places`, `seccomp`, `seatbelt`: pure
+//! - `denial`: which rule a failed command met, and what a person may grant
 //! - `scan`, `stand_ins`, `check`: look at the writable folders, and keep protected names from being made
 //! - `linux`: talks to the kernel
 //! - `wrap`: the side of the parent, which may have threads and secrets
 //! - `probe`: what this machine really enforces
 #[cfg(target_os = "linux")]
 mod check;
+mod denial;
 mod error;
 #[cfg(target_os = "linux")]
 mod git_config;
@@ -32,6 +34,7 @@ mod seccomp;
 mod stand_ins;
 mod wrap;
 
+pub use denial::{Denial, Grant, Rule, explain};
 pub use error::SandboxError;
 pub use level::Level;
 #[cfg(target_os = "linux")]

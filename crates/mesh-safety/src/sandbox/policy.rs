@@ -46,6 +46,9 @@ pub enum Network {
     Hosts(Vec<String>),
 }
 
+/// Ports of a listed host that names none.
+pub(super) const WEB: [u16; 2] = [80, 443];
+
 /// How much a command may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

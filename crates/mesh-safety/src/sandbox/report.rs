@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Level;
+use super::{Denial, Level};
 
 /// The hidden first argument of our own binary that makes it the helper.
 pub(super) const HELPER: &str = "__sandbox";
@@ -32,6 +32,9 @@ pub struct Report {
     pub left_running: bool,
     /// What the user should know: what was put aside, what could not be watched.
     pub notes: Vec<String>,
+    /// Hosts that were asked for and are not on the list.
+    #[serde(default)]
+    pub denials: Vec<Denial>,
 }
 
 impl End {

@@ -14,7 +14,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Job, Level, Neighbour, Policy, Report, SandboxError, error::Step, report::HELPER};
+use super::{
+    Denial, Grant, Job, Level, Neighbour, Policy, Report, SandboxError, error::Step, explain, report::HELPER,
+};
 
 /// Confines the commands of one session.
 #[derive(Debug)]
@@ -26,17 +28,20 @@ pub struct Sandbox {
     session: TempDir,
     count: AtomicU64,
     neighbours: Mutex<Vec<Neighbour>>,
+    granted: Mutex<Vec<Grant>>,
     /// Locked as long as the session lives: whoever clears up after killed ones leaves it alone.
     _alive: Option<File>,
 }
 
-/// What a call may have beyond the policy. Set by what the command is, never by what it says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a call may have beyond the policy. Set by what the command is and by the user, never by what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Widening {
     /// It sets up repositories.
     pub git_setup: bool,
     /// It is a server: its ports are reached through a [door](Wrapped::door).
     pub door: bool,
+    /// What the user lets this one call have.
+    pub grants: Vec<Grant>,
 }
 
 /// A command that will confine itself, to be asked afterwards how it went.
@@ -44,6 +49,9 @@ pub struct Widening {
 pub struct Wrapped {
     report: PathBuf,
     door: Option<PathBuf>,
+    /// The session's `/tmp`, and places in it that are made for this call only, to mount over.
+    tmp: PathBuf,
+    marks: Vec<PathBuf>,
 }
 
 impl Sandbox {
@@ -77,6 +85,7 @@ impl Sandbox {
             session,
             count: AtomicU64::new(0),
             neighbours: Mutex::default(),
+            granted: Mutex::default(),
             _alive: alive,
         })
     }
@@ -95,9 +104,27 @@ impl Sandbox {
         self.level
     }
 
-    /// What commands may do.
+    /// What commands may do, less what was granted since.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Lets later commands of the session have this too. Only ever called for the user's own answer.
+    pub fn grant(&self, grant: Grant) {
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !granted.contains(&grant) {
+            granted.push(grant);
+        }
+    }
+
+    /// What the user let commands have in this session.
+    pub fn granted(&self) -> Vec<Grant> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which rules a failed command met, as far as its output tells.
+    pub fn explain(&self, output: &str, cwd: &Path) -> Vec<Denial> {
+        explain(output, cwd, &self.policy.granting(&self.granted()))
     }
 
     /// Where `/tmp` of the commands really is: what they put there is found here.
@@ -144,6 +171,13 @@ impl Sandbox {
             .collect()
     }
 
+    /// Where a granted place of this machine's `/tmp` is made in the session's, so that it can be mounted there.
+    fn mark(&self, grant: &Grant) -> Option<PathBuf> {
+        let (Grant::Read(path) | Grant::Write(path)) = grant else { return None };
+        let mark = self.tmp().join(path.strip_prefix("/tmp").ok()?);
+        (self.level == Level::Full && !mark.exists()).then_some(mark)
+    }
+
     /// Wraps a command into the helper with its job on standard input; the outputs are the caller's to set. It runs in `cwd` as the leader of a session of its own, with an empty standard input.
     ///
     /// `env` is what it is given; what an allowlist does not know is taken out, and `set` is put in.
@@ -161,7 +195,10 @@ impl Sandbox {
         let report = self.session.path().join(format!("report-{number}"));
         let door = widening.door.then(|| self.session.path().join(format!("door-{number}")));
         let job = Job {
-            policy: Policy { git_setup: widening.git_setup, ..self.policy.clone() },
+            policy: Policy {
+                git_setup: widening.git_setup,
+                ..self.policy.granting(&self.granted()).granting(&widening.grants)
+            },
             level: self.level,
             cwd: cwd.to_owned(),
             argv,
@@ -177,7 +214,10 @@ impl Sandbox {
             command.env(name, value);
         }
         command.stdin(Stdio::from(on_a_descriptor(&job)?));
-        Ok((command, Wrapped { report, door }))
+        let granted = self.granted();
+        let once = widening.grants.iter().filter(|grant| !granted.contains(grant));
+        let marks = once.filter_map(|grant| self.mark(grant)).collect();
+        Ok((command, Wrapped { report, door, tmp: self.tmp(), marks }))
     }
 }
 
@@ -257,11 +297,31 @@ impl Wrapped {
         self.door.as_deref()
     }
 
+    /// Takes away what was made to mount over: later commands do not see an empty file where there is nothing.
+    fn clear_marks(&self) {
+        for mark in &self.marks {
+            let is_empty =
+                |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+            if is_empty(mark) {
+                let _ = fs::remove_file(mark);
+            }
+            // Folders go as long as they are empty.
+            for folder in
+                mark.ancestors().take_while(|folder| folder.starts_with(&self.tmp) && **folder != self.tmp)
+            {
+                if fs::remove_dir(folder).is_err() && folder.is_dir() {
+                    break;
+                }
+            }
+        }
+    }
+
     /// What the helper tells, once it has ended; `None` when it was killed before it could.
     ///
     /// # Errors
     /// The command was not run, and this says why.
     pub fn report(&self) -> Result<Option<Report>, String> {
+        self.clear_marks();
         let Ok(text) = fs::read(&self.report) else { return Ok(None) };
         let _ = fs::remove_file(&self.report);
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(None) };

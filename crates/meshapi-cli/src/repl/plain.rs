@@ -8,8 +8,8 @@ use std::{
 };
 
 use mesh_agent::{
-    Approval, ApprovalRequest, Approver, Hands, Interrupt,
-    approval::ApprovalFuture,
+    Approval, ApprovalRequest, Approver, Hands, Interrupt, WideningAnswer, WideningRequest,
+    approval::{ApprovalFuture, WideningFuture},
     builtin::{Answer, AnswersFuture, Asker, Question},
 };
 use mesh_client::wire::Content;
@@ -276,6 +276,23 @@ impl Approver for PlainApprover {
             say(&approve::keep(&self.permissions, request.rule, scope));
             Approval::Yes
         })
+    }
+
+    fn widen<'a>(&'a mut self, request: WideningRequest<'a>) -> WideningFuture<'a> {
+        Box::pin(async move {
+            say(&approve::widening_lines(&request));
+            let prompt = Line::of(Style::Plain, "o (once) / s (for this session) / n (no) › ");
+            widening(&self.lines.answer(&prompt).await.unwrap_or_default())
+        })
+    }
+}
+
+/// Only a clear word widens it.
+fn widening(line: &str) -> WideningAnswer {
+    match line.trim().to_lowercase().as_str() {
+        "o" | "once" => WideningAnswer::Once,
+        "s" | "session" => WideningAnswer::Session,
+        _ => WideningAnswer::No,
     }
 }
 

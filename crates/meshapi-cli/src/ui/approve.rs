@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use mesh_agent::{
-    Approval, ApprovalRequest, Approver,
-    approval::ApprovalFuture,
+    Approval, ApprovalRequest, Approver, WideningAnswer, WideningRequest,
+    approval::{ApprovalFuture, WideningFuture},
     builtin::{Answer, AnswersFuture, Asker, Question as ModelQuestion},
 };
-use mesh_safety::{Action, ReasonSource, Severity, rules::Rule};
+use mesh_safety::{Action, ReasonSource, Severity, rules::Rule, sandbox::Grant};
 use serde_json::Value;
 
 use crate::permissions::{Permissions, Scope};
@@ -76,6 +76,31 @@ impl Approver for ScreenApprover {
             }
         })
     }
+
+    fn widen<'a>(&'a mut self, request: WideningRequest<'a>) -> WideningFuture<'a> {
+        let lines = widening_lines(&request);
+        Box::pin(async move {
+            let (answer, said) = match self.screen.ask(lines, Question::Widen).await {
+                Some(Reply::Yes) => (WideningAnswer::Once, "once, for this command"),
+                Some(Reply::ForSession) => (WideningAnswer::Session, "for this session; /status lists it"),
+                Some(_) | None => (WideningAnswer::No, "no"),
+            };
+            self.screen.say([Line::prose(Style::Dim, &format!("  → {said}"))]);
+            answer
+        })
+    }
+}
+
+/// What a person has to see before a command gets more: which command, and what it would have.
+pub fn widening_lines(request: &WideningRequest<'_>) -> Vec<Line> {
+    let summary = request.summary.lines().next().unwrap_or_default();
+    let mut lines = vec![Line::prose(Style::Bold, "⚙ run it again with more? ").with(Style::Dim, summary)];
+    let rows = request.grants.iter().map(|grant| match grant {
+        Grant::Host(host) => format!("  + the network: {host}"),
+        Grant::Write(_) | Grant::Read(_) => format!("  + {grant}"),
+    });
+    lines.extend(rows.map(|row| Line::prose(Style::Code, &row)));
+    lines
 }
 
 /// Whether a key is not enough of an answer.

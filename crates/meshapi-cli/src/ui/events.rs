@@ -1,6 +1,7 @@
 //! Pure: events of a turn as lines, the same for a screen and for a pipe.
 
 use mesh_agent::{CallOutcome, Event, ToolOutput, TurnEnd, TurnReport, plan::Step};
+use mesh_safety::sandbox::Denial;
 
 use crate::ui::{
     diff,
@@ -51,6 +52,11 @@ pub fn call(
             lines
         }
     }
+}
+
+/// What the sandbox kept a call from.
+pub fn held(denials: &[Denial]) -> Vec<Line> {
+    denials.iter().map(|denial| Line::prose(Style::Warn, &format!("⚠ sandbox: {denial}"))).collect()
 }
 
 /// What a turn took and cost, and what was saved.

@@ -4,6 +4,7 @@
 
 use mesh_agent::Savings;
 use mesh_client::Cost;
+use mesh_safety::sandbox::Denial as Held;
 use serde_json::{Map, Value, json};
 
 /// Version of everything under `mesh`. A reader refuses a greater one.
@@ -87,6 +88,8 @@ pub struct CallResult<'a> {
     pub is_error: bool,
     /// Exit code of a command.
     pub exit_code: Option<i32>,
+    /// What the sandbox kept it from.
+    pub denials: &'a [Held],
 }
 
 /// A request that is tried again.
@@ -214,10 +217,22 @@ pub fn tool_results(run: Run<'_>, results: &[CallResult<'_>]) -> Value {
         "parent_tool_use_id": null,
         "session_id": run.session_id,
     });
+    let held = results.iter().filter(|r| !r.denials.is_empty());
+    let held: Map<String, Value> = held.map(|r| (r.call_id.to_owned(), denials(r.denials))).collect();
     if !exit_codes.is_empty() {
         event["mesh"] = json!({"v": MESH_VERSION, "exit_codes": exit_codes});
     }
+    if !held.is_empty() {
+        event["mesh"]["v"] = MESH_VERSION.into();
+        event["mesh"]["sandbox_denials"] = held.into();
+    }
     event
+}
+
+/// What the sandbox kept a call from, each with its rule.
+fn denials(denials: &[Held]) -> Value {
+    let one = |held: &Held| json!({"rule": held.rule, "subject": held.subject, "says": held.rule.says()});
+    denials.iter().map(one).collect()
 }
 
 /// `stream_event`: a piece of text as it arrives; sent with `--include-partial-messages`.
@@ -422,8 +437,15 @@ mod tests {
                         text: "a\n\n[exit 0]",
                         is_error: false,
                         exit_code: Some(0),
+                        denials: &[],
                     },
-                    CallResult { call_id: "call_2", text: "Error: no", is_error: true, exit_code: None },
+                    CallResult {
+                        call_id: "call_2",
+                        text: "Error: no",
+                        is_error: true,
+                        exit_code: None,
+                        denials: &[Held::host("a.org", 443)],
+                    },
                 ],
             ),
             retry(

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use mesh_agent::{CallOutcome, Event, Interrupt, Listener, TurnEnd, TurnReport};
 use mesh_client::{Completion, Usage};
+use mesh_safety::sandbox::Denial as Held;
 use serde_json::Value;
 
 use crate::{
@@ -41,6 +42,7 @@ struct OwnedResult {
     text: String,
     is_error: bool,
     exit_code: Option<i32>,
+    denials: Vec<Held>,
 }
 
 impl<O: Write + Send> JsonRun<O> {
@@ -106,6 +108,7 @@ impl<O: Write + Send> JsonRun<O> {
                 text: &r.text,
                 is_error: r.is_error,
                 exit_code: r.exit_code,
+                denials: &r.denials,
             })
             .collect();
         self.tell(|run| json::tool_results(run, &results));
@@ -190,6 +193,7 @@ impl<O: Write + Send> Listener for JsonRun<O> {
                 text: output.text.clone(),
                 is_error: output.is_error || outcome != CallOutcome::Ran,
                 exit_code: output.exit_code,
+                denials: output.denials.clone(),
             }),
             Event::TurnEnded(report) => {
                 self.flush_results();
@@ -199,6 +203,7 @@ impl<O: Write + Send> Listener for JsonRun<O> {
             | Event::Reasoning(_)
             | Event::ToolArguments { .. }
             | Event::CallStarted { .. }
+            | Event::CallHeld { .. }
             | Event::CallStopped { .. } => {}
         }
     }

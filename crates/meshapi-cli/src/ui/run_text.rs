@@ -69,6 +69,7 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
                 self.say_all(events::note(&event));
             }
             Event::CallStarted { summary, .. } => self.say(&tool::header(summary)),
+            Event::CallHeld { denials, .. } => self.say_all(events::held(denials)),
             Event::CallStopped { summary, reason } => {
                 self.say_all([tool::header(summary), tool::denied(reason)]);
             }

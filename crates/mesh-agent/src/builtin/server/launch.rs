@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use mesh_safety::sandbox::{Neighbour, Sandbox};
+use mesh_safety::sandbox::{Grant, Neighbour, Sandbox};
 
 #[cfg(unix)]
 use super::forward::Forward;
@@ -62,6 +62,7 @@ pub(in crate::builtin) struct Wanted<'a> {
     pub(in crate::builtin) wait: Duration,
     pub(in crate::builtin) env: &'a ChildEnv,
     pub(in crate::builtin) sandbox: Option<&'a Sandbox>,
+    pub(in crate::builtin) grants: &'a [Grant],
 }
 
 /// Why a server did not answer, with the last lines that it printed.
@@ -91,6 +92,7 @@ pub(in crate::builtin) async fn launch(
         env: wanted.env,
         variables: &variables,
         sandbox: wanted.sandbox,
+        grants: wanted.grants,
         serves: true,
     };
     let (child, reader) = process::spawn(shell).map_err(not_started)?;

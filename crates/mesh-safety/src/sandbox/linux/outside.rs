@@ -127,10 +127,11 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
     }
     let refused = Refused::default();
     let (end, left_running) = start(job, &guard, &refused)?;
-    notes.append(&mut refused.lock().unwrap_or_else(PoisonError::into_inner));
+    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+    notes.extend(refused.notes);
     notes.extend(before.check(&job.policy));
     drop(held);
-    Ok(Report { level: job.level, end, left_running, notes })
+    Ok(Report { level: job.level, end, left_running, notes, denials: refused.denials })
 }
 
 fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), SandboxError> {

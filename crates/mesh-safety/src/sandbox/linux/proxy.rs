@@ -21,6 +21,7 @@ use rustix::net::{
 };
 
 use super::super::{
+    Denial, Rule,
     hosts::{Asked, Hosts, Reach, asked},
     policy::Neighbour,
 };
@@ -34,8 +35,32 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Hosts that are told at most: a command may ask for thousands.
 const TOLD: usize = 16;
 
-/// What was refused, each once.
-pub(super) type Refused = Arc<Mutex<Vec<String>>>;
+/// What was refused, each once; shared with the threads that refuse.
+pub(super) type Refused = Arc<Mutex<Refusals>>;
+
+/// What was refused.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    /// In words, with the reason.
+    pub(super) notes: Vec<String>,
+    /// What the list does not name, and a person may.
+    pub(super) denials: Vec<Denial>,
+}
+
+/// Why a host is not dialled.
+enum Refusal {
+    Unlisted,
+    Other(String),
+}
+
+impl Refusal {
+    fn says(&self) -> &str {
+        match self {
+            Refusal::Unlisted => Rule::Host.says(),
+            Refusal::Other(why) => why,
+        }
+    }
+}
 
 /// Sockets that are sent at most: the proxy's, and one for each server of the session.
 pub(super) const MOST: usize = 32;
@@ -110,14 +135,14 @@ pub(super) fn serve(listener: TcpListener, hosts: Hosts, refused: Refused) {
 fn answer(mut client: TcpStream, hosts: &Hosts, refused: &Refused) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     let (head, rest) = read_head(&mut client)?;
-    let dialled = asked(&head).map_err(str::to_owned).and_then(|asked| {
+    let dialled = asked(&head).map_err(|why| Refusal::Other(why.to_owned())).and_then(|asked| {
         let server = dial(&asked, hosts).inspect_err(|why| remember(refused, &asked, why))?;
         Ok((asked, server))
     });
     let (asked, mut server) = match dialled {
         Ok(both) => both,
         Err(why) => {
-            let text = format!("meshapi sandbox: {why}\n");
+            let text = format!("meshapi sandbox: {}\n", why.says());
             return write!(
                 client,
                 "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
@@ -135,11 +160,15 @@ fn answer(mut client: TcpStream, hosts: &Hosts, refused: &Refused) -> io::Result
     relay(client, server)
 }
 
-fn remember(refused: &Refused, asked: &Asked, why: &str) {
+fn remember(refused: &Refused, asked: &Asked, why: &Refusal) {
     let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-    let line = format!("the network was refused: {}:{} ({why})", asked.host, asked.port);
-    if refused.len() < TOLD && !refused.contains(&line) {
-        refused.push(line);
+    let Asked { host, port, .. } = asked;
+    let line = format!("the network was refused: {host}:{port} ({})", why.says());
+    if refused.notes.len() < TOLD && !refused.notes.contains(&line) {
+        refused.notes.push(line);
+        if matches!(why, Refusal::Unlisted) {
+            refused.denials.push(Denial::host(host, *port));
+        }
     }
 }
 
@@ -161,18 +190,21 @@ fn read_head(client: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Judges, looks up once, and dials what was judged.
-fn dial(asked: &Asked, hosts: &Hosts) -> Result<TcpStream, String> {
+fn dial(asked: &Asked, hosts: &Hosts) -> Result<TcpStream, Refusal> {
     let reach = hosts.reach(&asked.host, asked.port);
     if reach == Reach::Nothing {
-        return Err("it is not on the list of allowed hosts".into());
+        return Err(Refusal::Unlisted);
     }
     let name = asked.host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> =
-        (name, asked.port).to_socket_addrs().map_err(|error| format!("no address: {error}"))?.collect();
+    let addresses: Vec<SocketAddr> = (name, asked.port)
+        .to_socket_addrs()
+        .map_err(|error| Refusal::Other(format!("no address: {error}")))?
+        .collect();
     if reach == Reach::Public {
         let is_public = |address: IpAddr| crate::judge_address(address).is_allow();
         if let Some(address) = addresses.iter().find(|address| !is_public(address.ip())) {
-            return Err(format!("its address {} is not one of the public internet", address.ip()));
+            let address = address.ip();
+            return Err(Refusal::Other(format!("its address {address} is not one of the public internet")));
         }
     }
     let mut last = "it has no address".to_owned();
@@ -182,7 +214,7 @@ fn dial(asked: &Asked, hosts: &Hosts) -> Result<TcpStream, String> {
             Err(error) => last = format!("it does not answer: {error}"),
         }
     }
-    Err(last)
+    Err(Refusal::Other(last))
 }
 
 /// Carries bytes both ways until both have ended.

@@ -47,7 +47,13 @@ pub(super) fn status(_: &str, context: &mut SlashContext<'_>) -> Outcome {
                 Network::Hosts(hosts) if !hosts.is_empty() => hosts.join(", "),
                 Network::Hosts(_) | Network::None => "none".to_owned(),
             };
-            format!("{}, network: {network}", confined.level().as_str())
+            let granted = sandbox.granted();
+            let granted: Vec<String> = granted.iter().map(ToString::to_string).collect();
+            let granted = match granted.is_empty() {
+                true => String::new(),
+                false => format!("; allowed for this session: {}", granted.join(", ")),
+            };
+            format!("{}, network: {network}{granted}", confined.level().as_str())
         }
         None => confined.standing().words().to_owned(),
     };

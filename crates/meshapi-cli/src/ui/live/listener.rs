@@ -75,6 +75,7 @@ impl Listener for ScreenListener {
                 }
                 self.phase(Phase::Running { tool: text::one_line(name).into_owned(), note: String::new() });
             }
+            Event::CallHeld { denials, .. } => self.screen.say(events::held(denials)),
             Event::CallStopped { summary, reason } => {
                 let is_seen = self.screen.with(|state| state.take_asked(summary)).is_some();
                 let header = (!is_seen).then(|| tool::header(summary));

@@ -22,6 +22,8 @@ pub enum Question {
         /// What was typed so far.
         typed: String,
     },
+    /// May a command have what the sandbox kept it from, and run again?
+    Widen,
     /// Which of these?
     Pick(Picker),
 }
@@ -148,6 +150,12 @@ impl Question {
                 _ => None,
             },
             Question::Confirm { typed } => confirm(typed, key),
+            Question::Widen => match key.code {
+                KeyCode::Char('o' | 'O') => Some(Reply::Yes),
+                KeyCode::Char('s' | 'S') => Some(Reply::ForSession),
+                KeyCode::Char('n' | 'N') | KeyCode::Esc => Some(Reply::No),
+                _ => None,
+            },
             Question::Pick(picker) => picker.key(key),
         }
     }
@@ -178,6 +186,11 @@ impl Question {
                 let short = format!("type {CONFIRMATION}, or Esc › {typed}");
                 let text = if text::width(&long) <= columns { long } else { short };
                 vec![Line::of(Style::WarnBold, &text::clip_width(&text::one_line(&text), columns))]
+            }
+            Question::Widen => {
+                let long = "o (once) / s (for this session) / n (no) ›";
+                let text = if text::width(long) <= columns { long } else { "o / s / n ›" };
+                vec![Line::of(Style::Bold, &text::clip_width(text, columns))]
             }
             Question::Pick(picker) => picker.rows(columns),
         }
@@ -255,6 +268,18 @@ mod tests {
         assert_eq!(question.rows(80)[0].plain(), "type yes and press Enter to run it, Esc for no › yes");
         assert_eq!(press(&mut question, KeyCode::Enter), Some(Reply::Yes));
         assert_eq!(press(&mut question, KeyCode::Esc), Some(Reply::No));
+    }
+
+    #[test]
+    fn a_widening_is_for_once_or_for_the_session() {
+        let mut question = Question::Widen;
+        for key in [KeyCode::Enter, KeyCode::Char('y'), KeyCode::Char('a')] {
+            assert_eq!(press(&mut question, key), None);
+        }
+        assert_eq!(press(&mut question, KeyCode::Char('o')), Some(Reply::Yes));
+        assert_eq!(press(&mut question, KeyCode::Char('S')), Some(Reply::ForSession));
+        assert_eq!(press(&mut question, KeyCode::Esc), Some(Reply::No));
+        assert_eq!(question.rows(80)[0].plain(), "o (once) / s (for this session) / n (no) ›");
     }
 
     #[test]
