@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a journey that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
+mod builds;
 mod core;
 mod hard;
 mod usable;
