@@ -118,3 +118,16 @@ fn a_script_can_use_it_as_its_hook() {
     assert_eq!(says(&call("sudo ls")), "asked");
     assert_eq!(says("no JSON"), "refused: exit 2");
 }
+
+#[test]
+fn a_credential_in_a_file_does_not_reach_the_model() {
+    let key = format!("rsk_{}", "0123456789abcdefghijABCD");
+    let read = Reply::stream().tool_call("c1", "read_file", r#"{"path":"notes.txt"}"#, 7).usage(9, 2).done();
+    let lab = Lab::new(Script::in_order([read, Reply::stream().text("Seen.").usage(9, 2).done()]));
+    std::fs::write(lab.work().join("notes.txt"), format!("the key is {key}\n")).unwrap();
+    let run = lab.run(&["-p", "read"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    let requests = lab.requests();
+    let seen = requests[1].last_text("tool");
+    assert!(seen.contains("[SECRET meshapi-key ") && !seen.contains(&key), "{seen}");
+}

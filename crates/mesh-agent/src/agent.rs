@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::{Duration, Instant, SystemTime},
 };
@@ -14,8 +14,8 @@ use mesh_client::{
     wire::{Catalog, CompletionRequest, Content, EncodedMessage, Message, RequestBody, ToolCall, Usage},
 };
 use mesh_safety::{
-    Action, Confined, Decision, PermissionMode, Policy, Reason, judge, judge_allowed, offer, rules::Rule,
-    sandbox::Sandbox,
+    Action, Confined, Decision, PermissionMode, Policy, Reason, judge, judge_allowed, offer, reaches_out,
+    rules::Rule, sandbox::Sandbox,
 };
 use tracing::Instrument;
 
@@ -34,6 +34,7 @@ use crate::{
     recall,
     record::{Entry, NoRecorder, Record, Recorder},
     saver::{Outgoing, Saver, Saving, Savings},
+    screen::{self, Screen},
     settings::{OptimizeAt, Settings, SharedSettings},
     tool::{Args, CallLine, Tool, ToolContext, ToolOutput, ToolSet},
     turn::{Effect, Failure, Input, Session, TurnEnd},
@@ -75,6 +76,7 @@ pub struct Agent {
     settings: SharedSettings,
     rules: SharedRules,
     last: LastDecision,
+    screen: Mutex<Screen>,
     /// Tools that the user allowed for this session.
     always: Mutex<Vec<String>>,
     declined: Declined,
@@ -139,6 +141,7 @@ impl Agent {
             context: parts.context,
             rules: parts.rules,
             last: LastDecision::default(),
+            screen: Mutex::new(Screen::new(&random_mark())),
             policy: parts.policy,
             mode: parts.mode,
             settings: SharedSettings::new(parts.settings),
@@ -286,6 +289,7 @@ impl Agent {
             savings: Savings::default(),
             unsettled: Vec::new(),
         };
+        self.screen().begin_turn();
         let prices = self.prices.clone();
         let mut list = PriceList::new(prices.as_deref());
         let mut effects: VecDeque<Effect> = self.take(Input::Prompt { content }).await?.into();
@@ -491,18 +495,26 @@ impl Agent {
             return output.text;
         };
         let summary = tool.summary(&args);
+        let shown = tool.action(&args, &self.context);
+        // What the model knows by a placeholder is itself again here, and is judged as what it is.
+        let given = args.clone();
+        let (args, hidden) = self.screen().restore(args);
         let action = tool.action(&args, &self.context);
-        let (mode, decision) = (self.mode.get(), self.judge(name, &action));
+        let (mode, policy) = (self.mode.get(), self.policy());
+        let mut decision = self.judge(name, &action);
+        if !hidden.is_empty() && reaches_out(&action, &policy) {
+            decision = decision.join(screen::leaves(&hidden));
+        }
         let verdict = match &decision {
             Decision::Allow => Approval::Yes,
             Decision::Block(_) => Approval::Unavailable,
             Decision::Ask(reasons) => {
-                let rule = offer(&action, mode, &self.policy());
+                let rule = if hidden.is_empty() { offer(&action, mode, &policy) } else { None };
                 let question = ApprovalRequest {
                     tool: name,
                     summary: &summary,
-                    action: &action,
-                    args: &args,
+                    action: &shown,
+                    args: &given,
                     reasons,
                     rule: rule.as_ref(),
                 };
@@ -524,7 +536,7 @@ impl Agent {
             Approval::Yes | Approval::Always => {
                 // From here on it may be stopped.
                 let stopped = hands.interrupt.call_stopped();
-                listener.event(Event::CallStarted { id, name, summary: &summary, args: &args });
+                listener.event(Event::CallStarted { id, name, summary: &summary, args: &given });
                 let (mode, interrupt) = (self.mode.get(), hands.interrupt);
                 let mut widening = Widening::new(id, &summary, mode, &self.declined, &self.context);
                 let mut ran = run_call(&**tool, &args, &self.context, stopped).await;
@@ -532,6 +544,7 @@ impl Agent {
                     ran = run_call(&**tool, &args, &context, interrupt.call_stopped()).await;
                 }
                 widening.tell(&mut ran.0);
+                ran.0.text = self.screen().pass(std::mem::take(&mut ran.0.text), &action, &policy);
                 ran
             }
             Approval::No => {
@@ -561,6 +574,10 @@ impl Agent {
         judge(action, self.mode.get(), &self.policy())
     }
 
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The rule without which an action would not have been allowed.
     fn allowing(&self, action: &Action, mode: PermissionMode) -> Option<String> {
         let rules = self.rules.get();
@@ -579,7 +596,8 @@ impl Agent {
             Confined::Fully if is_open => Confined::Partly,
             confined => confined,
         };
-        Policy { rules: self.rules.get(), confined, ..self.policy.clone() }
+        let untrusted = self.screen().is_untrusted();
+        Policy { rules: self.rules.get(), confined, untrusted, ..self.policy.clone() }
     }
 
     /// Answers a call that reads a cut text again by its name, where no file is called so. It reads nothing but what the model
@@ -665,6 +683,12 @@ impl Tally {
             self.savings.receipts.push(receipt);
         }
     }
+}
+
+/// Twelve letters that nobody outside can know.
+fn random_mark() -> String {
+    let random = std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
+    format!("{:012x}", std::hash::Hasher::finish(&random) >> 16)
 }
 
 fn said_no(text: String) -> ToolOutput {

@@ -5,6 +5,7 @@
 //! - [`tool`]: the seam between the turn and what it can do; [`builtin`]: the tools, one file each
 //! - [`event`], [`approval`]: who watches and who is asked
 //! - [`cost`]: tokens to money, billed and estimated kept apart
+//! - `screen`: what passes between tools and model: credentials stay here, text from outside is marked
 //! - [`saver`]: the seam to what makes requests cheaper; [`recall`]: what was cut, read again
 mod agent;
 pub mod approval;
@@ -26,6 +27,7 @@ pub mod prompt;
 pub mod recall;
 pub mod record;
 pub mod saver;
+mod screen;
 mod settings;
 pub mod tool;
 pub mod turn;

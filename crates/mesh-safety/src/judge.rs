@@ -72,6 +72,35 @@ pub struct Policy {
     pub confined: Confined,
     /// What the user always allows, asks or denies.
     pub rules: Rules,
+    /// Text from outside was seen since the user's last message: in auto mode what sends data out asks.
+    pub untrusted: bool,
+}
+
+/// Why a command that could send data out asks after text from outside was read.
+const UNTRUSTED: &str = "text from outside was read since your last message, and this could send data out";
+
+/// Whether an action may send data to another machine: no value that was hidden from the model goes there unasked.
+pub fn reaches_out(action: &Action, policy: &Policy) -> bool {
+    match action {
+        Action::Run { command } | Action::Serve { command } => {
+            shell::judged(command, PermissionMode::Auto, policy).reaches_out
+        }
+        Action::WebSearch | Action::Unknown { .. } => true,
+        Action::Read { .. } | Action::Search { .. } | Action::Write { .. } | Action::Plan => false,
+    }
+}
+
+/// Whether an action brings text from outside, which is data and never an instruction.
+pub fn brings_untrusted(action: &Action, policy: &Policy) -> bool {
+    match action {
+        Action::Run { command } => shell::judged(command, PermissionMode::Auto, policy).fetches,
+        Action::WebSearch | Action::Unknown { .. } => true,
+        Action::Read { .. }
+        | Action::Search { .. }
+        | Action::Write { .. }
+        | Action::Serve { .. }
+        | Action::Plan => false,
+    }
 }
 
 /// How far the kernel holds commands back.
@@ -146,7 +175,10 @@ fn by_rule(path: &Path, access: Access, policy: &Policy) -> Option<Decision> {
 
 /// A command in a mode that lets commands run.
 fn judge_run(command: &str, mode: PermissionMode, policy: &Policy) -> Decision {
-    let judged = shell::judged(command, mode, policy);
+    let mut judged = shell::judged(command, mode, policy);
+    if mode == PermissionMode::Auto && policy.untrusted && judged.reaches_out && !judged.is_covered {
+        judged.decision = judged.decision.join(Decision::ask_by_check(UNTRUSTED));
+    }
     match judged.decision {
         decision
             if mode == PermissionMode::Auto && policy.confined == Confined::Missing && !judged.is_covered =>

@@ -27,8 +27,11 @@ pub mod secrets;
 mod shell;
 mod url;
 pub use decision::{Decision, Reason, ReasonSource, Severity};
-pub use judge::{Action, Confined, Policy, WorkspaceReads, judge, judge_allowed, judge_by_rules, offer};
+pub use judge::{
+    Action, Confined, Policy, WorkspaceReads, brings_untrusted, judge, judge_allowed, judge_by_rules, offer,
+    reaches_out,
+};
 pub use mode::{PermissionMode, UnknownMode};
-pub use path::{judge_read, judge_write};
+pub use path::{is_invisible, judge_read, judge_write};
 pub use shell::{judge_command, rule_for, sets_up_git};
 pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};

@@ -16,7 +16,7 @@ pub(crate) use parts::matches;
 pub(crate) use places::Strictness;
 #[cfg(feature = "sandbox")]
 pub(crate) use places::{HOME_SECRETS, HOME_STARTUP};
-pub(crate) use spell::is_invisible;
+pub use spell::is_invisible;
 
 use crate::{Decision, PermissionMode, Policy};
 

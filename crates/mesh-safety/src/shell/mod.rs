@@ -51,7 +51,12 @@ pub fn judge_command(text: &str, mode: PermissionMode, policy: &Policy) -> Decis
 
 /// The same, and whether rules of the user cover all of it.
 pub(crate) fn judged(text: &str, mode: PermissionMode, policy: &Policy) -> Judged {
-    let refused = |reason| Judged { decision: Decision::ask_by_check(reason), is_covered: false };
+    let refused = |reason| Judged {
+        decision: Decision::ask_by_check(reason),
+        is_covered: false,
+        reaches_out: true,
+        fetches: false,
+    };
     if text.trim().is_empty() {
         return refused("empty command");
     }

@@ -40,6 +40,10 @@ pub(crate) struct Judged {
     pub(crate) decision: Decision,
     /// Every program in it is allowed by a rule of the user, or does no more than speak.
     pub(crate) is_covered: bool,
+    /// Something in it may send data to another machine.
+    pub(crate) reaches_out: bool,
+    /// Something in it brings text from another machine.
+    pub(crate) fetches: bool,
 }
 
 /// The state of a script while it is walked.
@@ -68,6 +72,10 @@ pub(super) struct Walk<'a> {
     is_uncovered: bool,
     /// A rule of the user denies it.
     is_denied: bool,
+    /// Something in it may send data to another machine.
+    pub(super) reaches_out: bool,
+    /// Something in it brings text from another machine.
+    pub(super) fetches: bool,
     steps: usize,
     texts: usize,
     /// Characters that words have become so far.
@@ -102,6 +110,8 @@ impl<'a> Walk<'a> {
             allowed: 0,
             is_uncovered: false,
             is_denied: false,
+            reaches_out: false,
+            fetches: false,
             steps: 0,
             texts: 0,
             expanded: 0,
@@ -117,7 +127,8 @@ impl<'a> Walk<'a> {
             (false, true) => Decision::Allow,
             (false, false) => Decision::Ask(reasons),
         };
-        Judged { decision, is_covered }
+        let (reaches_out, fetches) = (self.reaches_out, self.fetches);
+        Judged { decision, is_covered, reaches_out, fetches }
     }
 
     /// Notes why a person should see this first.
@@ -187,7 +198,7 @@ impl<'a> Walk<'a> {
         let flow = match parse::parse(text) {
             Ok(script) => self.apart(|walk| walk.script(&script, stdin)),
             Err(error) => {
-                self.is_uncovered = true;
+                (self.is_uncovered, self.reaches_out) = (true, true);
                 self.ask(format!("the shell text does not parse: {}", error.0));
                 Flow::default()
             }
@@ -359,7 +370,7 @@ impl<'a> Walk<'a> {
         let base = name.base_name();
         let base = base.strip_suffix(".exe").unwrap_or(&base).to_owned();
         if base.is_empty() || base.contains(['*', '?', '[']) && base != "[" && base != "[[" {
-            self.is_uncovered = true;
+            (self.is_uncovered, self.reaches_out) = (true, true);
             self.ask("the program is only known at run time");
             return Flow::tainted(stdin.taint | Taint::FILE);
         }

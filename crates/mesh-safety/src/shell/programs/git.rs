@@ -60,6 +60,7 @@ pub(super) fn git(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
             )
         });
         if !looks && !rest.iter().any(|arg| arg.text == "--dry-run") {
+            walk.reaches_out = true;
             walk.ask(format!("`git {}` {why}", command.text));
         }
     }

@@ -142,6 +142,8 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if !is_listed && !walk.is_confined() && !walk.is_defined(&call.name) {
         walk.ask(format!("nothing is known about what `{}` does", call.name));
     }
+    let is_own = walk.is_defined(&call.name);
+    walk.reaches_out |= services::is_listed(&call.name) || (!is_listed && !is_own && !walk.is_confined());
     let operands = program.map_or(Read, |program| program.operands);
     system::always(walk, call);
     services::subcommands(walk, call);
@@ -257,6 +259,7 @@ impl Walk<'_> {
             return;
         }
         if file.text.starts_with("/dev/tcp/") || file.text.starts_with("/dev/udp/") {
+            self.reaches_out = true;
             self.ask(format!("{program} opens a connection to the network"));
             return;
         }

@@ -38,6 +38,7 @@ pub(super) fn fetch(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     addresses(walk, &targets, call);
     writes(walk, call, &options, is_wget);
     if !is_local {
+        (walk.reaches_out, walk.fetches) = (true, true);
         sends(walk, call, &options);
     }
     if options.has("-K", "--config") || options.has("", "--execute") || options.has("", "--use-askpass") {
@@ -200,6 +201,7 @@ fn host(text: &str) -> String {
 
 /// `nc`, `socat`, `telnet`: raw connections.
 pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    walk.reaches_out = true;
     if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-h" | "-V")) {
         return Flow::default();
     }
@@ -222,6 +224,7 @@ pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `ssh`, `scp`, `mail` and the like: everything they do is on another machine.
 pub(super) fn remote(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    walk.reaches_out = true;
     let looks =
         call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-V" | "-G" | "-Q"));
     if !looks {
@@ -232,6 +235,7 @@ pub(super) fn remote(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `rsync`: copies here, or to another machine.
 pub(super) fn rsync(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    walk.reaches_out = true;
     let options = Options::of(
         call.args,
         "-e -f -T -B --rsh --rsync-path --exclude --include --exclude-from --files-from --filter --temp-dir --log-file --password-file --link-dest --backup-dir",
@@ -257,6 +261,7 @@ pub(super) fn rsync(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// Name lookups and pings: small, but enough to carry something out.
 pub(super) fn lookup(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
+    walk.reaches_out = true;
     leaks(walk, call);
     let hidden = call.args.iter().any(|arg| !arg.is_known && !arg.begins_unknown);
     if hidden {

@@ -50,11 +50,13 @@ pub(super) fn calls(walk: &mut Walk<'_>, code: &str) {
         } else if let Some(inner) = after("load") {
             let module = literal(inner).filter(|(module, rest)| ends_argument(rest) && !reaches(module));
             if module.is_none() {
+                walk.reaches_out = true;
                 walk.ask("code for `python` loads a module that is only known at run time, or one that reaches outside");
             }
         } else if let Some(inner) = after("run") {
             // Its text is looked through like all others; what is put together or escaped is not seen.
             if literal(inner).is_none_or(|(text, rest)| !ends_argument(rest) || text.contains('\\')) {
+                walk.reaches_out = true;
                 walk.ask("code for `python` runs code made at run time");
             }
         } else if let Some(member) = call.name("member") {
@@ -68,6 +70,7 @@ pub(super) fn calls(walk: &mut Walk<'_>, code: &str) {
                 "import_module",
             ];
             if !loads.contains(&member.as_str()) {
+                walk.reaches_out = true;
                 walk.ask("code for `python` runs code made at run time");
             }
         }
@@ -93,7 +96,10 @@ fn started(walk: &mut Walk<'_>, arguments: Option<&str>) {
             walk.run(&args[0], &args[1..], &Flow::default(), Context::default());
         }
         Some((_, Some(text))) => drop(walk.text(&text, &Flow::default())),
-        _ => walk.ask("code for `python` starts other programs"),
+        _ => {
+            walk.reaches_out = true;
+            walk.ask("code for `python` starts other programs");
+        }
     }
 }
 

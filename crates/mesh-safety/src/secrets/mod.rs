@@ -2,11 +2,19 @@
 //!
 //! Shapes are the providers' published prefixes and lengths. A checksum is never asked for: a mistyped key is still somebody's
 //! key. What reads as a placeholder (`sk-...`, `ghp_xxxx`, `${TOKEN}`) is none.
+//!
+//! - `decode`: one layer of base64, hexadecimal, percent signs or JSON escapes is taken off
+//! - [`Veil`]: placeholders, so that a value stays on this machine and still comes back
+
+mod decode;
+mod veil;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+pub use veil::{Hidden, Veil};
 
 /// How bad it is when a credential of this kind gets out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +49,13 @@ pub struct Span {
 /// assert_eq!(found[0].rule, "meshapi-key");
 /// ```
 pub fn find(text: &str) -> Vec<Span> {
+    let mut spans = plain(text);
+    spans.extend(decode::find(text));
+    merge(spans)
+}
+
+/// The same as they stand there, without a look under another spelling.
+fn plain(text: &str) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for rule in RULES.iter() {
         for captures in rule.regex.captures_iter(text) {
