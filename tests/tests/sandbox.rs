@@ -356,3 +356,43 @@ fn file_tools_and_commands_share_one_tmp() {
     assert!(!results[4].contains("TOPSECRET"), "{results:?}");
     assert!(!std::path::Path::new(&path).exists());
 }
+
+#[test]
+fn a_linked_work_tree_reaches_its_repository_and_no_other() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let root = lab.work().canonicalize().unwrap();
+    let git = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).current_dir(&root).env("HOME", lab.home());
+        assert!(shell.status().unwrap().success(), "{script}");
+    };
+    std::fs::write(lab.home().join(".gitconfig"), "[user]\n\tname = A\n\temail = a@example.org\n").unwrap();
+    git(
+        "git init -q main; git -C main commit -q --allow-empty -m first; git -C main worktree add -q ../tree",
+    );
+    git(
+        "git init -q other; git -C other commit -q --allow-empty -m first; git -C other worktree add -q ../real",
+    );
+    // A folder that claims to be a work tree of a repository which does not know it.
+    git("mkdir forged; cp real/.git forged/.git");
+    let run = |folder: &str, script: &str| {
+        let output =
+            confined(&lab, &["--", "sh", "-c", script]).current_dir(root.join(folder)).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let said = run(
+        "tree",
+        "echo x >file; git add file && git commit -qm second && git log --format=%s; git status --short",
+    );
+    assert_eq!(said, "second\nfirst\n");
+    let plant = "echo x >../main/.git/hooks/pre-commit; echo x >>../main/.git/config; echo x >../main/made; \
+                 echo x >../main/.git/worktrees/tree/commondir; git config core.fsmonitor x; echo tried";
+    assert!(run("tree", plant).contains("tried\n"));
+    let config = std::fs::read_to_string(root.join("main/.git/config")).unwrap();
+    assert!(!config.contains("fsmonitor") && !config.ends_with("x\n"), "{config}");
+    for absent in ["main/.git/hooks/pre-commit", "main/made"] {
+        assert!(!root.join(absent).exists(), "{absent}");
+    }
+    let refused = run("forged", "git log; echo x >../other/.git/made; echo tried");
+    assert!(refused.contains("not a git repository") && !root.join("other/.git/made").exists(), "{refused}");
+}

@@ -182,6 +182,8 @@ impl Confinement {
         let policy = sandbox::Policy::new(&[cwd.to_owned()], home);
         let network = sandbox::Network::Hosts(hosts.to_vec());
         let policy = policy.map(|policy| sandbox::Policy { network, ..policy });
+        #[cfg(target_os = "linux")]
+        let policy = policy.map(|policy| policy.with_repository_of(cwd));
         match policy.and_then(|policy| Sandbox::new(helper, policy, strength.level)) {
             Ok(sandbox) => Confinement { sandbox: Some(Arc::new(sandbox)), lacks: strength.lacks },
             Err(error) => Confinement::missing(error.line()),

@@ -6,7 +6,7 @@
 //!
 //! - `policy`, `places`, `seccomp`, `seatbelt`: pure
 //! - `denial`: which rule a failed command met, and what a person may grant
-//! - `scan`, `stand_ins`, `check`: look at the writable folders, and keep protected names from being made
+//! - `scan`, `stand_ins`, `check`, `worktree`: look at the writable folders, and keep protected names from being made
 //! - `linux`: talks to the kernel
 //! - `wrap`: the side of the parent, which may have threads and secrets
 //! - `probe`: what this machine really enforces
@@ -32,6 +32,8 @@ mod seatbelt;
 mod seccomp;
 #[cfg(target_os = "linux")]
 mod stand_ins;
+#[cfg(target_os = "linux")]
+mod worktree;
 mod wrap;
 
 pub use denial::{Denial, Grant, Rule, explain};

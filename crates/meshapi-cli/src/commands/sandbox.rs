@@ -40,6 +40,10 @@ fn policy(wanted: &Sandbox) -> Result<(Policy, PathBuf), SandboxError> {
     let home = std::env::home_dir();
     let writable = if wanted.write.is_empty() { std::slice::from_ref(&cwd) } else { &wanted.write };
     let mut policy = Policy::new(writable, home.as_deref())?;
+    #[cfg(target_os = "linux")]
+    if policy.may_write(&cwd) {
+        policy = policy.with_repository_of(&cwd);
+    }
     policy.git_setup = sets_up_git(&wanted.command);
     // The current folder is seen, but for one in which all of the home would be.
     if !policy.may_write(&cwd) && !policy.home.as_ref().is_some_and(|home| home.starts_with(&cwd)) {
