@@ -80,8 +80,9 @@ impl StartServer {
         };
         let port = promised.port;
         ctx.line.say(&format!("waiting up to {} s for port {port}", wait.as_secs()));
-        let server =
-            launch(&wanted, &self.servers).await.map_err(|error| failed(error, promised.port, wait))?;
+        let server = launch(&wanted, &self.servers)
+            .await
+            .map_err(|error| failed(error, promised.port, wait, &wanted))?;
         let text = ready(&server, promised.port);
         Ok(ToolOutput { server: Some(Box::new(server)), ..ToolOutput::ok(text) })
     }
@@ -123,7 +124,7 @@ fn ready(server: &RunningServer, wanted: u16) -> String {
     )
 }
 
-fn failed(error: LaunchError, port: u16, wait: Duration) -> ToolOutput {
+fn failed(error: LaunchError, port: u16, wait: Duration, wanted: &Wanted<'_>) -> ToolOutput {
     let (message, tail, exit_code) = match error {
         LaunchError::NotStarted(error) => {
             return ToolOutput::error(format_args!("the server did not start: {error}"));
@@ -143,8 +144,15 @@ fn failed(error: LaunchError, port: u16, wait: Duration) -> ToolOutput {
         }
     };
     let tail = tail.join("\n");
+    // A server that cannot have something may be given it and started again, as a command.
+    let denials = wanted.sandbox.map(|sandbox| sandbox.explain(&tail, &wanted.cwd)).unwrap_or_default();
+    let rules: String = denials.iter().map(|denial| format!("\n[sandbox: {denial}]")).collect();
     let tail = if tail.trim().is_empty() { "(no output)".into() } else { cut(&tail, COMMAND_OUTPUT_CHARS) };
-    ToolOutput { exit_code, ..ToolOutput::error(format_args!("{message} Last output:\n{tail}")) }
+    ToolOutput {
+        exit_code,
+        denials,
+        ..ToolOutput::error(format_args!("{message} Last output:\n{tail}{rules}"))
+    }
 }
 
 fn no_free_port() -> ToolOutput {

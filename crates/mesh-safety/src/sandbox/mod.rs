@@ -8,6 +8,7 @@
 //! - `denial`: which rule a failed command met, and what a person may grant
 //! - `scan`, `stand_ins`, `check`, `worktree`: look at the writable folders, and keep protected names from being made
 //! - `linux`: talks to the kernel
+//! - `relay`: bytes to and from a server inside
 //! - `wrap`: the side of the parent, which may have threads and secrets
 //! - `probe`: what this machine really enforces
 #[cfg(target_os = "linux")]
@@ -24,6 +25,8 @@ mod linux;
 mod places;
 mod policy;
 mod probe;
+#[cfg(unix)]
+mod relay;
 mod report;
 #[cfg(target_os = "linux")]
 mod scan;
@@ -43,6 +46,8 @@ pub use level::Level;
 pub use linux::{helper, run};
 pub use policy::{Job, Limits, Neighbour, Network, Policy};
 pub use probe::{Strength, probe, recall};
+#[cfg(unix)]
+pub use relay::{Connection, knock, relay};
 pub use report::{End, Report};
 pub use seatbelt::seatbelt_profile;
 pub use wrap::{Sandbox, Widening, Wrapped};

@@ -3,16 +3,14 @@
 //! Threads, not tasks: a browser is answered while the prompt waits for a line and no event loop turns.
 
 use std::{
-    io::{self, Read, Write},
+    io,
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
-    os::unix::net::UnixStream,
     path::Path,
     thread,
-    time::Duration,
 };
 
-/// How long the other side may take to say whether somebody listens.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) use mesh_safety::sandbox::knock;
+use mesh_safety::sandbox::relay;
 
 /// A port that leads inside. Dropping it closes it.
 #[derive(Debug)]
@@ -56,25 +54,5 @@ fn accept(listener: &TcpListener, door: &Path, port: u16) {
 
 fn carry(client: TcpStream, door: &Path, port: u16) -> io::Result<()> {
     let Some(server) = knock(door, port)? else { return Ok(()) };
-    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-    let up = thread::Builder::new().spawn(move || {
-        let _ = io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Write);
-    })?;
-    let (mut from_server, mut to_client) = (server, client);
-    let _ = io::copy(&mut from_server, &mut to_client);
-    let _ = to_client.shutdown(Shutdown::Both);
-    let _ = up.join();
-    Ok(())
-}
-
-/// A connection to a port behind the door, if somebody listens there.
-pub(super) fn knock(door: &Path, port: u16) -> io::Result<Option<UnixStream>> {
-    let mut stream = UnixStream::connect(door)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&port.to_be_bytes())?;
-    let mut answer = [1];
-    stream.read_exact(&mut answer)?;
-    stream.set_read_timeout(None)?;
-    Ok((answer == [0]).then_some(stream))
+    relay(client, server, Shutdown::Both)
 }

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use super::super::relay::relay;
+
 /// How long somebody who connected may take to say the port.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,14 +41,5 @@ fn let_in(mut outer: UnixStream) -> io::Result<()> {
         _ => return outer.write_all(&[1]),
     };
     outer.write_all(&[0])?;
-    let (mut from_outer, mut to_inner) = (outer.try_clone()?, inner.try_clone()?);
-    let up = thread::Builder::new().spawn(move || {
-        let _ = io::copy(&mut from_outer, &mut to_inner);
-        let _ = to_inner.shutdown(Shutdown::Write);
-    })?;
-    let (mut from_inner, mut to_outer) = (inner, outer);
-    let _ = io::copy(&mut from_inner, &mut to_outer);
-    let _ = to_outer.shutdown(Shutdown::Write);
-    let _ = up.join();
-    Ok(())
+    relay(outer, inner, Shutdown::Write)
 }

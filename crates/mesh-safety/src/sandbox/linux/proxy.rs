@@ -6,10 +6,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -24,6 +21,7 @@ use super::super::{
     Denial, Rule,
     hosts::{Asked, Hosts, Reach, asked},
     policy::Neighbour,
+    relay::{knock, relay},
 };
 
 /// Longest head of a request.
@@ -98,23 +96,10 @@ pub(super) fn lead(listener: TcpListener, neighbour: Neighbour) {
         for client in listener.incoming().flatten() {
             let neighbour = neighbour.clone();
             let _ = thread::Builder::new().spawn(move || -> io::Result<()> {
-                let mut server = UnixStream::connect(&neighbour.door)?;
-                server.write_all(&neighbour.port.to_be_bytes())?;
-                let mut answer = [1];
-                server.read_exact(&mut answer)?;
-                if answer != [0] {
-                    return Ok(());
+                match knock(&neighbour.door, neighbour.port)? {
+                    Some(server) => relay(client, server, Shutdown::Write),
+                    None => Ok(()),
                 }
-                let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-                let up = thread::Builder::new().spawn(move || {
-                    let _ = io::copy(&mut from_client, &mut to_server);
-                    let _ = to_server.shutdown(Shutdown::Write);
-                })?;
-                let (mut from_server, mut to_client) = (server, client);
-                let _ = io::copy(&mut from_server, &mut to_client);
-                let _ = to_client.shutdown(Shutdown::Write);
-                let _ = up.join();
-                Ok(())
             });
         }
     });
@@ -157,7 +142,7 @@ fn answer(mut client: TcpStream, hosts: &Hosts, refused: &Refused) -> io::Result
     }
     server.write_all(&rest)?;
     client.set_read_timeout(None)?;
-    relay(client, server)
+    relay(client, server, Shutdown::Write)
 }
 
 fn remember(refused: &Refused, asked: &Asked, why: &Refusal) {
@@ -215,18 +200,4 @@ fn dial(asked: &Asked, hosts: &Hosts) -> Result<TcpStream, Refusal> {
         }
     }
     Err(Refusal::Other(last))
-}
-
-/// Carries bytes both ways until both have ended.
-fn relay(client: TcpStream, server: TcpStream) -> io::Result<()> {
-    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-    let up = thread::Builder::new().spawn(move || {
-        let _ = io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Write);
-    })?;
-    let (mut from_server, mut to_client) = (server, client);
-    let _ = io::copy(&mut from_server, &mut to_client);
-    let _ = to_client.shutdown(Shutdown::Write);
-    let _ = up.join();
-    Ok(())
 }
