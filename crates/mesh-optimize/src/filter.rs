@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::Body;
 use crate::helpers::{Helpers, Retain};
@@ -10,7 +11,7 @@ use crate::optimizer::{Config, Hints, Optimizer, Prepared};
 use crate::plan::{Plan, Untouched};
 use crate::receipt::{Prices, Receipt, Usage};
 use crate::request::session_of;
-use crate::session::SessionState;
+use crate::session::{SessionState, is_reply};
 use crate::trial::is_held_out;
 
 /// Bytes of memory that the sessions of a filter may take together before the one used longest ago is forgotten.
@@ -30,6 +31,8 @@ pub struct Session {
 pub struct Filter {
     optimizer: Optimizer,
     hold_out: f64,
+    /// Where the sessions without a name of their own stand: the hash of what was sent, to the session. `None`: nobody looks.
+    prefixes: Option<HashMap<u64, String>>,
     sessions: HashMap<String, Held>,
     /// The session of the last body: its messages are the likeliest to come again.
     last: String,
@@ -40,7 +43,12 @@ pub struct Filter {
 struct Held {
     session: Session,
     used: u64,
+    /// The prefixes that lead here.
+    prefixes: Vec<u64>,
 }
+
+/// So many messages at the end of a request may be others in the next one (a reminder, a plan): the session is found all the same.
+const LOOSE: usize = 2;
 
 impl Filter {
     /// Returns a filter without sessions.
@@ -53,7 +61,13 @@ impl Filter {
         Filter { hold_out: share, ..self }
     }
 
-    /// Prepares a body in the session that its `mesh_hints.session_id` names; without one it is a session of one request.
+    /// Takes a body that names no session for the next request of the one whose last request it begins with.
+    pub fn by_prefix(self) -> Filter {
+        Filter { prefixes: Some(HashMap::new()), ..self }
+    }
+
+    /// Prepares a body in the session that its `mesh_hints.session_id` names, or that its beginning tells where that was asked for;
+    /// without either it is a session of one request.
     ///
     /// `load` is asked for what was saved of a session that is not in memory; `retain` is given what is cut. Returns the session's name with what was prepared.
     pub fn prepare<'a>(
@@ -70,7 +84,8 @@ impl Filter {
                 return (None, Prepared::untouched(bytes, self.optimizer.dial(), why));
             }
         };
-        let Some(id) = session_of(&body) else {
+        let found = session_of(&body).map(|id| (id, Vec::new())).or_else(|| self.found(&body));
+        let Some((id, prefixes)) = found else {
             return (
                 None,
                 self.optimizer.prepare_read(
@@ -87,6 +102,7 @@ impl Filter {
         let helpers = Helpers { retain, summarize: None };
         let prepared = optimizer.prepare_read(&body, &mut session.state, hints, helpers);
         session.plan = Some(prepared.plan.clone());
+        self.lead(&id, prefixes);
         self.bound();
         (Some(id), prepared)
     }
@@ -115,12 +131,43 @@ impl Filter {
         if self.last != id {
             id.clone_into(&mut self.last);
         }
-        let held = self
-            .sessions
-            .entry(id.to_owned())
-            .or_insert_with(|| Held { session: load(id).unwrap_or_default(), used: 0 });
+        let held = self.sessions.entry(id.to_owned()).or_insert_with(|| Held {
+            session: load(id).unwrap_or_default(),
+            used: 0,
+            prefixes: Vec::new(),
+        });
         held.used = self.clock;
         &mut held.session
+    }
+
+    /// The session whose last request `body` begins with, or a new one; and the prefixes that lead to it from now on.
+    fn found(&self, body: &Body<'_>) -> Option<(String, Vec<u64>)> {
+        let all = self.prefixes.as_ref()?;
+        let head = ["model", "system"].map(|name| xxh3_64(body.raw(name).unwrap_or_default()).to_le_bytes());
+        let mut hash = xxh3_64(&head.concat());
+        let mut chain: Vec<u64> = Vec::with_capacity(body.messages.len());
+        for place in &body.messages {
+            hash = xxh3_64(&[hash.to_le_bytes(), place.hash.to_le_bytes()].concat());
+            chain.push(hash);
+        }
+        let known = chain.iter().rev().find_map(|prefix| all.get(prefix));
+        let id = known.cloned().unwrap_or_else(|| format!("prefix-{:016x}-{}", hash, self.clock));
+        // What stands in front of the first reply is the same in many sessions.
+        let first = (0..body.messages.len()).find(|message| is_reply(body, *message));
+        let end = chain.len().saturating_sub(1);
+        let shared = first.map_or(end, |first| first.max(end.saturating_sub(LOOSE)));
+        Some((id, chain.split_off(shared.min(end))))
+    }
+
+    /// From now on these prefixes lead to a session, and those of its last request do not.
+    fn lead(&mut self, id: &str, prefixes: Vec<u64>) {
+        let Some((all, held)) = self.prefixes.as_mut().zip(self.sessions.get_mut(id)) else { return };
+        for prefix in std::mem::replace(&mut held.prefixes, prefixes) {
+            all.remove(&prefix);
+        }
+        for prefix in &held.prefixes {
+            all.insert(*prefix, id.to_owned());
+        }
     }
 
     /// Forgets the sessions used longest ago until the others fit; the last one stays whatever it takes.
@@ -130,6 +177,9 @@ impl Filter {
             let oldest = self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone());
             let Some(held) = oldest.and_then(|id| self.sessions.remove(&id)) else { return };
             total -= held.session.state.weight();
+            if let Some(all) = &mut self.prefixes {
+                held.prefixes.iter().for_each(|prefix| drop(all.remove(prefix)));
+            }
         }
     }
 }
@@ -175,5 +225,30 @@ mod tests {
         let (_, there) = two.prepare(&next, |_| serde_json::from_slice(&saved).ok(), None);
         let (_, here) = one.prepare(&next, |_| None, None);
         assert_eq!(here.body(), there.body());
+    }
+
+    #[test]
+    fn sessions_without_a_name_are_found_by_how_they_begin() {
+        let say = |role: &str, text: &str| serde_json::json!({"role": role, "content": text});
+        let make =
+            |messages: &[Value]| serde_json::json!({"model": "claude-x", "messages": messages}).to_string();
+        let (system, user) = (say("system", "help"), say("user", "go"));
+        let mut filter =
+            Filter::new(Config { dial: "0.1".parse().unwrap(), ..Config::default() }).by_prefix();
+        let mut id =
+            |messages: &[Value]| filter.prepare(make(messages).as_bytes(), |_| None, None).0.unwrap();
+        let first = id(&[system.clone(), user.clone()]);
+        let one = [system.clone(), user.clone(), say("assistant", "one"), say("user", "on")];
+        assert_eq!(id(&one), first);
+        let other = id(&[system.clone(), user.clone()]);
+        assert_ne!(other, first, "the first one has gone on");
+        let two = [system.clone(), user.clone(), say("assistant", "two"), say("user", "on")];
+        assert_eq!(id(&two), other);
+        // A reminder at the end that is another each time.
+        let tail =
+            |text: &str| [&one[..], &[say("assistant", "x"), say("user", "y"), say("system", text)]].concat();
+        assert_eq!(id(&tail("1 of 3")), first);
+        assert_eq!(id(&tail("2 of 3")), first);
+        assert_ne!(id(&[say("system", "other"), user]), first);
     }
 }

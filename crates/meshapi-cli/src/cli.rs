@@ -48,6 +48,8 @@ pub enum Command {
     Mail(crate::commands::mail::args::Mail),
     /// Keep mail for agents on several machines
     Gateway(crate::commands::gateway::args::Gateway),
+    /// Make the requests of any client cheaper on their way, with receipts and caps
+    Proxy(crate::commands::proxy::args::Proxy),
     /// Run a command confined: writes in this folder only, no keys, no network
     Sandbox(Sandbox),
     /// Look whether everything is here that a session needs, and how well commands are confined

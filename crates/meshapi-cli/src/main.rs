@@ -54,6 +54,7 @@ fn dispatch(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure>
         Some(Command::Completions(wanted)) => commands::completions::run(*wanted),
         Some(Command::Man) => commands::man::run(),
         Some(Command::Optimize(wanted)) => commands::optimize::run(wanted),
+        Some(Command::Proxy(wanted)) => commands::proxy::run(wanted, &cli.settings, env, theme),
         Some(Command::Guard(wanted)) => commands::guard::run(wanted, env),
         // It has left before.
         Some(Command::Sandbox(_)) => Ok(Exit::Ok),

@@ -387,7 +387,8 @@ fn cut(cut: &mesh_optimize::Cut) -> Cut {
 }
 
 /// What the user pays for a token; `None` where the list does not say what a prompt costs.
-fn prices(row: &wire::Model) -> Option<mesh_optimize::Prices> {
+/// What a row of the catalogue costs for a token.
+pub fn prices(row: &wire::Model) -> Option<mesh_optimize::Prices> {
     let pricing = &row.pricing;
     let token = |per_million: f64| per_million / 1e6 * (1.0 - pricing.discount_percent / 100.0);
     Some(mesh_optimize::Prices {

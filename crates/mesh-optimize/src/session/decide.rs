@@ -202,7 +202,8 @@ impl SessionState {
     }
 }
 
-fn is_reply(body: &Body<'_>, message: usize) -> bool {
+/// Whether a message is a reply of the assistant.
+pub(crate) fn is_reply(body: &Body<'_>, message: usize) -> bool {
     let bytes = &body.bytes[body.messages[message].span.clone()];
     crate::json::members(bytes, 0)
         .flatten()

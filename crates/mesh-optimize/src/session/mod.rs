@@ -21,5 +21,5 @@ mod state;
 mod tail;
 mod worth;
 
-pub(crate) use decide::{Decision, Terms};
+pub(crate) use decide::{Decision, Terms, is_reply};
 pub use state::SessionState;

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod mail;
 pub mod man;
 pub mod optimize;
+pub mod proxy;
 pub mod sandbox;
 
 /// Reads the settings, shows what was wrong with them on `err`, and begins the trace if one is wanted.

@@ -1,0 +1,74 @@
+//! `meshapi proxy`: any client's requests made cheaper on their way, with a receipt for each and a cap on what they cost.
+//!
+//! - `args`: its flags
+//! - `relay`: what goes where; the only part that talks to the network
+//! - `door`: who may come in; `tap`: reads the usage report of an answer that passes; `books`: sums and caps; `page`: how they are
+//!   shown. All pure
+pub mod args;
+mod books;
+mod door;
+mod page;
+mod relay;
+mod tap;
+
+use std::io::{Write as _, stderr};
+
+use mesh_client::{BaseUrl, http};
+use mesh_optimize::Dial;
+use tokio::net::TcpListener;
+
+use crate::{
+    cli::RunSettings,
+    commands,
+    config::Environment,
+    exit::{Exit, Failure},
+    sys::{self, StopSignals},
+    ui::theme::Theme,
+};
+use args::Proxy;
+use books::Caps;
+use door::Door;
+use relay::Relay;
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// A setting that is none, or an address that cannot be had.
+pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: Theme) -> Result<Exit, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, "usage", message);
+    let dial: Dial = wanted.dial.parse().map_err(|error| usage(format!("--dial: {error}")))?;
+    let upstream: BaseUrl = match &wanted.upstream {
+        Some(url) => url.parse().map_err(|error| usage(format!("--upstream: {error}")))?,
+        None => commands::settings(settings, env, &mut stderr(), theme)?.base_url().clone(),
+    };
+    let caps = Caps { day: wanted.max_cost, session: wanted.max_session_cost };
+    if [caps.day, caps.session].into_iter().flatten().any(|cap| !(cap >= 0.0 && cap.is_finite())) {
+        return Err(usage("a cap is an amount in USD from 0 on".to_owned()));
+    }
+    let is_local = wanted.listen.ip().is_loopback();
+    if !is_local && wanted.token.is_none() {
+        let message = format!("{} can be reached from other machines", wanted.listen);
+        return Err(usage(message).hint("give --token: callers then have to send it in x-proxy-token"));
+    }
+    sys::raise_open_files();
+    commands::runtime()?.block_on(async {
+        let listener = TcpListener::bind(wanted.listen).await.map_err(|error| {
+            Failure::new(Exit::Failure, "listen", format!("cannot listen on {}: {error}", wanted.listen))
+        })?;
+        let address = listener.local_addr()?;
+        let door = Door::new(is_local, wanted.token.clone());
+        let relay = Relay::new(upstream, dial, caps, door);
+        // For people; that nobody reads it is no failure.
+        let _ = writeln!(stderr(), "proxy on http://{address}/v1, its page on http://{address}/");
+        let mut signals = StopSignals::watch()?;
+        let stop = async move {
+            signals.next().await;
+        };
+        http::serve(listener, http::ServerOptions::default(), stop, move |request, _| {
+            let relay = relay.clone();
+            async move { Ok::<_, std::convert::Infallible>(relay.answer(request).await) }
+        })
+        .await?;
+        Ok(Exit::Ok)
+    })
+}
