@@ -33,7 +33,10 @@ const WITH_FILE: &[&str] = &["bun", "deno", "node", "python", "python3", "tsx", 
 pub fn rule_for(command: &str) -> Option<String> {
     let script = parse::parse(command).ok()?;
     let mut found: Vec<String> = Vec::new();
-    collect(&script, &mut found)?;
+    collect(&script, &mut found, false)?;
+    if found.is_empty() {
+        collect(&script, &mut found, true)?;
+    }
     found.dedup();
     match found.as_slice() {
         [one] => Some(format!("command {one}")),
@@ -41,17 +44,17 @@ pub fn rule_for(command: &str) -> Option<String> {
     }
 }
 
-/// The rules of all programs that need one; `None` where some program can have none.
-fn collect(script: &Script, found: &mut Vec<String>) -> Option<()> {
+/// The rules of all programs that need one, or of those too that only speak; `None` where some program can have none.
+fn collect(script: &Script, found: &mut Vec<String>, all: bool) -> Option<()> {
     for (at, command) in script.items.iter().flat_map(|pipeline| pipeline.commands.iter().enumerate()) {
         match &command.kind {
             Kind::Simple { assigns, words } if assigns.is_empty() => {
                 let words: Vec<Option<&str>> = words.iter().map(literal).collect();
-                if !programs::only_filters(&words, at > 0) {
+                if all || !programs::only_filters(&words, at > 0) {
                     found.push(rule_of(&words)?);
                 }
             }
-            Kind::Group(inner) | Kind::Subshell(inner) => collect(inner, found)?,
+            Kind::Group(inner) | Kind::Subshell(inner) => collect(inner, found, all)?,
             _ => return None,
         }
     }
@@ -106,6 +109,7 @@ mod tests {
             ("pytest -q tests/a.py", "pytest"),
             ("python3 manage.py migrate", "python3 manage.py"),
             ("make", "make"),
+            ("echo a b", "echo"),
             ("make install", "make install"),
             ("./gradlew build", "./gradlew"),
             ("cd a && cargo fmt && cargo fmt | head -3", "cargo fmt"),

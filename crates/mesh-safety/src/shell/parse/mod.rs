@@ -237,6 +237,9 @@ impl Parser {
             }
             self.skip(if self.peek_at(1) == Some('&') { 2 } else { 1 });
             self.blank_lines()?;
+            if self.stands_at(&["!", "coproc"]) {
+                return Err(ParseError("a word of the shell's own in the middle of a pipe"));
+            }
         }
     }
 
@@ -343,6 +346,7 @@ mod tests {
             "{ }",
             "cat <#x",
             "coproc coproc ls",
+            "ls | ! true",
             "coproc function f { ls; }",
         ] {
             assert!(parse(text).is_err(), "{text}");
