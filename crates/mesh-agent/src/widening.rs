@@ -83,7 +83,9 @@ impl<'a> Widening<'a> {
         }
         let (summary, denials) = (self.summary, &*output.denials);
         listener.event(Event::CallHeld { id: self.id, denials });
-        let grants = self.declined.open(denials);
+        let mut grants = self.declined.open(denials);
+        // What was granted already did not help.
+        grants.retain(|grant| !self.context.grants.contains(grant));
         if grants.is_empty() || self.mode == PermissionMode::Bypass || self.times == MOST_TIMES {
             return None;
         }

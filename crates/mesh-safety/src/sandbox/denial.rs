@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Policy,
-    places::{PROTECTED, SYSTEM, TOOLCHAINS},
+    places::{HOME_SECRETS, PROTECTED, SYSTEM, TOOLCHAINS},
     policy::{plain, text},
 };
 use crate::{PermissionMode, judge_read, judge_write};
@@ -254,7 +254,7 @@ fn judge(word: &str, line: &str, trouble: Trouble, cwd: &Path, policy: &Policy) 
     let writes = ["create", "creating", "touch", "mkdir", "write", "writing", "cannot move", "cannot remove"];
     let is_write = trouble == Trouble::ReadOnly || !stands || writes.iter().any(|word| line.contains(word));
     if !is_write {
-        return denial(Rule::Unseen, may_be_read(&path).map(Grant::Read));
+        return denial(Rule::Unseen, may_be_read(&path, home).map(Grant::Read));
     }
     let folder = if path.is_dir() { path.clone() } else { path.parent()?.to_owned() };
     // What is neither there nor could be made is simply missing.
@@ -306,31 +306,32 @@ fn is_protected(path: &Path, policy: &Policy) -> bool {
         || PROTECTED.iter().any(|place| format!("/{joined}/").contains(&format!("/{place}/")))
 }
 
-fn may_be_read(path: &Path) -> Option<PathBuf> {
+/// A file that may be offered, or a folder that is nobody's home and holds no store of keys.
+fn may_be_read(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let real = path.canonicalize().ok()?;
-    (real.components().count() > 2).then_some(real)
+    (real.components().count() > 2 && (!real.is_dir() || holds_nothing_private(&real, home))).then_some(real)
 }
 
-/// A folder that may be offered: not the home, nothing above it, none of its hidden ones, nothing of the system.
+/// A folder that may be offered: nobody's home, no store of keys, nothing of the system.
 fn may_be_written(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let real = folder.canonicalize().ok()?;
     Policy::new(std::slice::from_ref(&real), None).ok()?;
-    if SYSTEM.iter().any(|place| real.starts_with(place)) || real.components().count() < 3 {
-        return None;
+    let is_system = SYSTEM.iter().any(|place| real.starts_with(place)) || real.components().count() < 3;
+    (!is_system && holds_nothing_private(&real, home)).then_some(real)
+}
+
+/// Whether a folder is no home, nothing above one, none of its hidden folders, and holds no store of keys.
+fn holds_nothing_private(real: &Path, home: Option<&Path>) -> bool {
+    let of_others = [".ssh", ".gnupg", ".aws", ".bash_history"];
+    if of_others.iter().any(|name| real.join(name).symlink_metadata().is_ok()) {
+        return false;
     }
-    if let Some(home) = home {
-        let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
-        if home.starts_with(&real) {
-            return None;
-        }
-        if let Ok(inside) = real.strip_prefix(&home) {
-            let first = inside.components().next()?.as_os_str().to_string_lossy().into_owned();
-            if first.starts_with('.') {
-                return None;
-            }
-        }
-    }
-    Some(real)
+    let Some(home) = home else { return true };
+    let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+    let first = real.strip_prefix(&home).ok().and_then(|inside| inside.components().next());
+    let is_hidden = first.is_some_and(|first| first.as_os_str().as_encoded_bytes().starts_with(b"."));
+    let holds_keys = HOME_SECRETS.iter().any(|place| home.join(place).starts_with(real));
+    !(home.starts_with(real) || is_hidden || holds_keys)
 }
 
 #[cfg(test)]
@@ -348,7 +349,8 @@ mod tests {
         fn new() -> World {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().canonicalize().unwrap();
-            for name in ["work/.git", "home/.ssh", "home/Documents", "data", "home/.config/app"] {
+            for name in ["work/.git", "home/.ssh", "other/.ssh", "home/Documents", "data", "home/.config/app"]
+            {
                 std::fs::create_dir_all(root.join(name)).unwrap();
             }
             for name in ["data/set.csv", "home/.ssh/id_rsa", "home/Documents/letter"] {
@@ -392,6 +394,9 @@ mod tests {
             ),
             // What is told only.
             ("cat: @/home/.ssh/id_rsa: No such file or directory", "Secret @/home/.ssh/id_rsa"),
+            ("ls: cannot access '@/home/.config': No such file or directory", "Unseen @/home/.config"),
+            ("ls: cannot access '@/other': No such file or directory", "Unseen @/other"),
+            ("ls: cannot access '@/data': No such file or directory", "Unseen @/data [reading @/data]"),
             ("sh: 1: cannot create /usr/x: Read-only file system", "Write /usr/x"),
             (
                 "touch: cannot touch '@/home/.config/app/a': No such file or directory",

@@ -137,7 +137,13 @@ impl Sandbox {
     pub fn real(&self, path: &Path) -> PathBuf {
         let is_plain = !path.components().any(|part| part == std::path::Component::ParentDir);
         let below = path.strip_prefix("/tmp").ok().filter(|_| is_plain && self.level == Level::Full);
-        let real = below.filter(|_| !self.policy.may_write(path)).map(|below| self.tmp().join(below));
+        // A granted place is this machine's own, and stands there for commands too.
+        let is_granted = self.granted().iter().any(|grant| match grant {
+            Grant::Read(place) | Grant::Write(place) => path.starts_with(place),
+            Grant::Host(_) => false,
+        });
+        let is_here = is_granted || self.policy.may_write(path);
+        let real = below.filter(|_| !is_here).map(|below| self.tmp().join(below));
         real.filter(|real| real.exists() || !path.exists()).unwrap_or_else(|| path.to_owned())
     }
 

@@ -110,7 +110,11 @@ pub(super) fn seen(policy: &Policy) -> Vec<PathBuf> {
 
 /// Every place below those that is not.
 pub(super) fn hidden() -> Vec<PathBuf> {
-    SYSTEM_HIDDEN.iter().map(PathBuf::from).chain(only_for_root()).collect()
+    let mut hidden: Vec<PathBuf> = SYSTEM_HIDDEN.iter().map(PathBuf::from).chain(only_for_root()).collect();
+    // Each is a mount: for root some stand in both.
+    hidden.sort();
+    hidden.dedup();
+    hidden
 }
 
 /// Everything that is seen inside, in the order in which it is put: outer places first.
