@@ -115,10 +115,17 @@ impl Denial {
         let grant = match name.parse::<IpAddr>() {
             Ok(address) if crate::judge_address(address).is_allow() => Some(Grant::Host(entry)),
             Ok(_) => None,
-            Err(_) => Some(Grant::Host(entry)),
+            // On the list a word may mean many hosts, and so may a star: a command must not be able to ask for those.
+            Err(_) => is_one_name(name).then_some(Grant::Host(entry)),
         };
         Denial { rule: Rule::Host, subject: format!("{host}:{port}"), grant }
     }
+}
+
+/// Whether a host is a name that stands for itself on a list of hosts.
+fn is_one_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    name.bytes().all(is_plain) && name.contains('.') && !name.starts_with('.')
 }
 
 impl Policy {
@@ -443,6 +450,9 @@ mod tests {
         assert_eq!(grant("169.254.169.254", 80), None);
         assert_eq!(grant("[::1]", 80), None);
         assert_eq!(grant("127.0.0.1", 5432), None);
+        for many in ["registries", "*.a.org", ".a.org", "localhost", "a.org,b.org"] {
+            assert_eq!(grant(many, 443), None, "{many}");
+        }
         assert_eq!(
             Denial::host("a.org", 443).to_string(),
             "a.org:443: it is not on the list of allowed hosts"
