@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::path::{Guard, is_in_workspace};
 use crate::rules::{Access, Effect, Rule, Rules};
-use crate::{
-    Decision, PermissionMode, Reason, ReasonSource, Severity, judge_command, judge_read, judge_write, shell,
-};
+use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, judge_read, judge_write, shell};
 
 /// What a tool call would do, as far as it is known before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +219,7 @@ pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> 
         (Action::Run { .. } | Action::Serve { .. }, _) if policy.confined == Confined::Missing => {
             Decision::ask_by_check(UNCONFINED)
         }
-        (Action::Run { command } | Action::Serve { command }, _) => judge_command(command, auto, policy),
+        (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
         (Action::WebSearch | Action::Plan, _) => Decision::Allow,
         (Action::Unknown { .. }, decided) => decided,
     }
@@ -325,6 +323,18 @@ mod tests {
         check(&Action::WebSearch, &policy, "mmaa");
         check(&Action::Plan, &policy, "aaaa");
         check(&Action::Unknown { tool: "x".into() }, &policy, "mmmm");
+    }
+
+    #[test]
+    fn after_text_from_outside_auto_asks_before_data_could_leave() {
+        let policy = Policy { untrusted: true, ..policy() };
+        check(&run("curl -s https://example.com"), &policy, "mmca");
+        check(&run("curl -s http://127.0.0.1:8080/x"), &policy, "mmaa");
+        check(&run("cargo test"), &policy, "mmaa");
+        let allowed = |command: &str| letter(&judge_allowed(&run(command), PermissionMode::Default, &policy));
+        assert_eq!((allowed("cargo test"), allowed("curl -s https://example.com")), ('a', 'c'));
+        assert!(reaches_out(&run("nc -z example.com 80"), &policy) && !reaches_out(&run("ls"), &policy));
+        assert!(brings_untrusted(&Action::WebSearch, &policy) && !brings_untrusted(&run("ls"), &policy));
     }
 
     #[test]

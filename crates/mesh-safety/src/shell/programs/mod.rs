@@ -143,7 +143,10 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         walk.ask(format!("nothing is known about what `{}` does", call.name));
     }
     let is_own = walk.is_defined(&call.name);
-    walk.reaches_out |= services::is_listed(&call.name) || (!is_listed && !is_own && !walk.is_confined());
+    let is_unknown = program.is_none()
+        && !is_own
+        && (services::is_listed(&call.name) || !(is_listed || walk.is_confined()));
+    walk.reaches_out |= is_unknown || services::is_cloud(&call.name);
     let operands = program.map_or(Read, |program| program.operands);
     system::always(walk, call);
     services::subcommands(walk, call);

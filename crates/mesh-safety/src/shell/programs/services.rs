@@ -64,6 +64,7 @@ pub(super) fn subcommands(walk: &mut Walk<'_>, call: &Call<'_>) {
                 || spans_namespace(&words, command)
         });
         if let Some(command) = found {
+            walk.reaches_out = true;
             walk.ask(format!("`{} {command}` {why}", call.name));
         }
     }
@@ -80,6 +81,11 @@ fn starts_with(words: &[&str], command: &str) -> bool {
 /// Whether the tables of this file know a program by this name.
 pub(super) fn is_listed(name: &str) -> bool {
     ASKED.iter().any(|(names, ..)| names.contains(&name)) || CLOUDS.contains(&name)
+}
+
+/// Whether it is the command line of a cloud.
+pub(super) fn is_cloud(name: &str) -> bool {
+    CLOUDS.contains(&name)
 }
 
 /// `kubectl -n prod delete x`: the value of a global option stands before the command.
