@@ -168,7 +168,6 @@ fn too_wide(root: &Path) -> bool {
 }
 
 /// The path without `.` and `..`, by its letters alone.
-#[cfg(any(target_os = "linux", test))]
 pub(super) fn plain(path: &Path) -> PathBuf {
     use std::path::Component;
     let mut plain = PathBuf::new();
