@@ -21,6 +21,8 @@ pub struct Confinement {
     pub sandbox: Option<Arc<Sandbox>>,
     /// Why it is not the strongest; `None` too when the user turned it off.
     pub lacks: Option<String>,
+    /// Commands reach hosts that the user named.
+    pub has_network: bool,
 }
 
 /// What is known of the sandbox at a glance.
@@ -132,6 +134,8 @@ impl Confining {
     pub fn judged(&self) -> Confined {
         match self.found.level() {
             _ if self.is_open() || self.found.is_missing() => Confined::Missing,
+            // What leaves by a host that the user opened, the kernel does not stop.
+            Level::Full if self.found.has_network => Confined::Partly,
             Level::Full => Confined::Fully,
             Level::None | Level::NoMounts | Level::Seatbelt => Confined::Partly,
         }
@@ -159,7 +163,7 @@ const REMEMBERED: &str = "sandbox-level";
 
 impl Confinement {
     fn missing(lacks: String) -> Confinement {
-        Confinement { sandbox: None, lacks: Some(lacks) }
+        Confinement { lacks: Some(lacks), ..Confinement::default() }
     }
 
     /// None, because the user said so.
@@ -185,7 +189,10 @@ impl Confinement {
         #[cfg(target_os = "linux")]
         let policy = policy.map(|policy| policy.with_repository_of(cwd));
         match policy.and_then(|policy| Sandbox::new(helper, policy, strength.level)) {
-            Ok(sandbox) => Confinement { sandbox: Some(Arc::new(sandbox)), lacks: strength.lacks },
+            Ok(sandbox) => {
+                let (sandbox, has_network) = (Some(Arc::new(sandbox)), !hosts.is_empty());
+                Confinement { sandbox, lacks: strength.lacks, has_network }
+            }
             Err(error) => Confinement::missing(error.line()),
         }
     }
