@@ -75,7 +75,7 @@ impl SharedStanding {
 
 /// A confinement that may still be looked for, so that nobody waits for it before there is a command to confine.
 ///
-/// The search starts when somebody waits for it, or after [`HEAD_START`]: the first prompt has the machine to itself.
+/// The search starts when somebody waits for it, or after a head start: the first prompt has the machine to itself.
 #[derive(Debug)]
 pub struct Confining {
     search: Option<(JoinHandle<Confinement>, mpsc::Sender<()>)>,
