@@ -31,6 +31,7 @@ pub struct Session {
 pub struct Filter {
     optimizer: Optimizer,
     hold_out: f64,
+    now: Option<f64>,
     /// Where the sessions without a name of their own stand: the hash of what was sent, to the session. `None`: nobody looks.
     prefixes: Option<HashMap<u64, String>>,
     sessions: HashMap<String, Held>,
@@ -66,6 +67,11 @@ impl Filter {
         Filter { prefixes: Some(HashMap::new()), ..self }
     }
 
+    /// Says what time it is, in seconds of any clock that runs on, for bodies that do not say it themselves.
+    pub fn at(&mut self, now: f64) {
+        self.now = Some(now);
+    }
+
     /// Prepares a body in the session that its `mesh_hints.session_id` names, or that its beginning tells where that was asked for;
     /// without either it is a session of one request.
     ///
@@ -97,7 +103,8 @@ impl Filter {
             );
         };
         let optimizer = self.optimizer.clone();
-        let hints = Hints { held_out: is_held_out(&id, self.hold_out), ..Hints::default() };
+        let held_out = is_held_out(&id, self.hold_out);
+        let hints = Hints { held_out, now: self.now, ..Hints::default() };
         let session = self.session(&id, load);
         let helpers = Helpers { retain, summarize: None };
         let prepared = optimizer.prepare_read(&body, &mut session.state, hints, helpers);
@@ -189,6 +196,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::plan::Miss;
 
     fn body(session: &str, messages: usize) -> Vec<u8> {
         let messages: Vec<Value> =
@@ -213,6 +221,18 @@ mod tests {
         assert_eq!((receipt.input, receipt.billed_usd, receipt.sum.unpriced), (5000, None, 1));
         assert!(filter.settle("b", Some(&usage), None, |_| None).is_none(), "settled once");
         assert!(filter.settle("c", Some(&usage), None, |_| None).is_none());
+    }
+
+    #[test]
+    fn a_clock_tells_what_the_cache_has_lost() {
+        let mut filter = Filter::new(Config { dial: "0.1".parse().unwrap(), ..Config::default() });
+        let mut miss = |now, messages| {
+            filter.at(now);
+            filter.prepare(&body("a", messages), |_| None, None).1.plan.miss
+        };
+        assert_eq!(miss(0.0, 1), Some(Miss::First));
+        assert_eq!(miss(200.0, 3), None);
+        assert_eq!(miss(900.0, 5), Some(Miss::Idle));
     }
 
     #[test]

@@ -53,6 +53,7 @@ const OF_THE_CONNECTION: [&str; 9] = [
 pub(super) struct Relay(Arc<Parts>);
 
 struct Parts {
+    start: Instant,
     http: HttpClient,
     upstream: BaseUrl,
     dial: Dial,
@@ -77,6 +78,7 @@ impl Relay {
     pub(super) fn new(upstream: BaseUrl, dial: Dial, caps: Caps, door: Door) -> Relay {
         let patient = Deadlines { first_byte: None, idle: None };
         Relay(Arc::new(Parts {
+            start: Instant::now(),
             http: HttpClient::builder().deadlines(patient).build(),
             upstream,
             dial,
@@ -203,6 +205,7 @@ impl Relay {
     fn prepare(&self, raw: bytes::Bytes, kind: Kind) -> Job {
         let (session, mut plan, body) = {
             let mut filter = lock(&self.0.filter);
+            filter.at(self.0.start.elapsed().as_secs_f64());
             // Of the responses API the history may lie on the other side: what is in the body is not all of it.
             let (session, prepared) = match kind {
                 Kind::Levers => filter.prepare(&raw, |_| None, None),
