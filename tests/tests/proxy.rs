@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_client::scripted::{Reply, Script, ScriptedRequest};
+use mesh_client::scripted::{Gate, Reply, Script, ScriptedRequest};
 use mesh_tests::lab::Lab;
 use serde_json::{Value, json};
 
@@ -157,6 +157,47 @@ fn a_refused_request_goes_out_as_it_came() {
     assert!(code == 200 && String::from_utf8_lossy(&answer).contains("hello"));
     assert_eq!(&chat(&lab)[1].body[..], &sent[..]);
     assert_eq!(proxy.stats(1)["sent_raw"], 1);
+    assert_eq!(proxy.post("/v1/chat/completions", &body(1)).0, 200);
+    assert_eq!(proxy.stats(2)["sent_raw"], 1, "what was refused is not tried with each request");
+    assert_eq!(chat(&lab).len(), 3);
+}
+
+#[test]
+fn what_nobody_reports_is_no_bill_and_counts_against_the_cap() {
+    let price = || json!({"prompt_usd_per_1m": "3000", "completion_usd_per_1m": "15"});
+    let script = Script::new(|_| Reply::stream().text("hello").done()).route("/models", move |_| {
+        Reply::json(json!({"data": [{"id": "anthropic/claude-sonnet-4.5", "pricing": price()}]}))
+    });
+    let lab = Lab::new(script);
+    let proxy = Proxy::start(&lab, &["--dial", "0", "--max-cost", "10"]);
+    assert_eq!(proxy.post("/v1/chat/completions", &body(0)).0, 200);
+    let stats = proxy.stats(1);
+    assert_eq!((&stats["sum"]["billed_usd"], &stats["sum"]["unpriced"]), (&json!(0.0), &json!(1)));
+    assert!(stats["spent_today_usd"].as_f64().unwrap() > 5.0, "{stats:#}");
+    assert_eq!(proxy.post("/v1/chat/completions", &body(0)).0, 402);
+}
+
+#[test]
+fn requests_of_one_session_at_once_get_a_receipt_each() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let lab = Lab::new(Script::new(move |_| {
+        Reply::stream().text("a").gate(&held).text("b").usage(2000, 34).cost("0.25").done()
+    }));
+    let proxy = Proxy::start(&lab, &["--dial", "0.1"]);
+    std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| proxy.post("/v1/chat/completions", &body(1)).0));
+        let begin = Instant::now();
+        while chat(&lab).len() < 2 {
+            assert!(begin.elapsed() < Duration::from_secs(30), "both are sent before one is answered");
+            std::thread::yield_now();
+        }
+        gate.open();
+        for one in both {
+            assert_eq!(one.join().unwrap(), 200);
+        }
+    });
+    assert_eq!(proxy.stats(2)["sum"]["billed_usd"], 0.5);
 }
 
 #[test]

@@ -128,6 +128,19 @@ impl Filter {
         Some(optimizer.settle(&plan, usage, prices, &mut session.state))
     }
 
+    /// Settles one request of a session by its own plan, where several of them may be under way.
+    pub fn settle_plan(
+        &mut self,
+        id: &str,
+        plan: &Plan,
+        usage: Option<&Usage>,
+        prices: Option<&Prices>,
+    ) -> Receipt {
+        let optimizer = self.optimizer.clone();
+        let session = self.session(id, |_| None);
+        optimizer.settle(plan, usage, prices, &mut session.state)
+    }
+
     /// Returns a session that is in memory.
     pub fn get(&self, id: &str) -> Option<&Session> {
         self.sessions.get(id).map(|held| &held.session)

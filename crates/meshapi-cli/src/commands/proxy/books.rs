@@ -10,7 +10,7 @@ const SESSIONS: usize = 200;
 /// Requests of a session whose costs are shown as a line.
 const LINE: usize = 40;
 
-/// What was billed and saved, in USD; requests without a known price are counted apart.
+/// What was billed and saved, in USD; requests without a known price or a report are counted apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Sum {
     pub(super) requests: u64,
@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) sum: Sum,
     /// What the last requests cost, in USD.
     pub(super) line: VecDeque<f64>,
+    /// Counts against the cap: what was billed, or what it may have cost where nobody said.
+    spent_usd: f64,
     #[serde(skip)]
     used: u64,
 }
@@ -85,7 +87,7 @@ impl Books {
         about: Option<f64>,
     ) -> Result<(), String> {
         self.turn_to(day);
-        let in_session = self.sessions.get(session).map_or(0.0, |session| session.sum.billed_usd);
+        let in_session = self.sessions.get(session).map_or(0.0, |session| session.spent_usd);
         let spent = [
             ("--max-cost", caps.day, self.spent_today_usd),
             ("--max-session-cost", caps.session, in_session),
@@ -108,7 +110,8 @@ impl Books {
         Ok(())
     }
 
-    /// Enters a request that was answered. `cost` is what the gateway says that it billed.
+    /// Enters a request that was answered. `cost` is what the gateway says that it billed; where nothing is said, `about` counts
+    /// against the caps and is in no sum.
     pub(super) fn enter(
         &mut self,
         day: u64,
@@ -116,11 +119,13 @@ impl Books {
         plan: &Plan,
         receipt: &Receipt,
         cost: Option<f64>,
+        about: Option<f64>,
     ) {
         self.turn_to(day);
         self.clock += 1;
         let billed = cost.or(receipt.billed_usd);
-        self.spent_today_usd += billed.unwrap_or(0.0);
+        let spent = billed.or(about).unwrap_or(0.0);
+        self.spent_today_usd += spent;
         self.sum.add(receipt, cost);
         self.models.entry(receipt.model.clone()).or_default().add(receipt, cost);
         for cut in &plan.cuts {
@@ -136,6 +141,7 @@ impl Books {
         shown.model.clone_from(&receipt.model);
         shown.used = self.clock;
         shown.sum.add(receipt, cost);
+        shown.spent_usd += spent;
         shown.line.push_back(billed.unwrap_or(0.0));
         if shown.line.len() > LINE {
             shown.line.pop_front();

@@ -59,8 +59,11 @@ fn table<'b>(
     );
     for (name, sum, shown) in rows {
         let cached = 100.0 * sum.cache_read_tokens as f64 / sum.input_tokens.max(1) as f64;
-        let unpriced =
-            if sum.unpriced > 0 { format!(" + {} without a price", sum.unpriced) } else { String::new() };
+        let unpriced = if sum.unpriced > 0 {
+            format!(" + {} without a price or a report", sum.unpriced)
+        } else {
+            String::new()
+        };
         let _ = write!(
             page,
             "<tr><td>{}</td><td>{}</td><td>${:.4}{unpriced}</td><td>${:.4}</td><td>${:.4}</td><td>{}</td><td>{cached:.0} %</td><td>{}</td></tr>",
@@ -97,7 +100,7 @@ pub(super) fn metrics(books: &Books) -> String {
     let sum = &books.sum;
     let rows = [
         ("requests_total", "counter", "Requests that were answered.", sum.requests as f64),
-        ("unpriced_total", "counter", "Requests without a known price.", sum.unpriced as f64),
+        ("unpriced_total", "counter", "Requests without a known price or a report.", sum.unpriced as f64),
         ("billed_usd_total", "counter", "What was billed, in USD.", sum.billed_usd),
         (
             "saved_vs_native_usd",

@@ -1,6 +1,7 @@
 //! Requests in, answers out: which requests get the levers, and what is written down of each.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +13,7 @@ use mesh_client::{
         StatusCode, header,
     },
 };
-use mesh_optimize::{Config, Dial, Filter, Optimizer, Plan, Prices, Provider, SessionState};
+use mesh_optimize::{Config, Dial, Filter, Optimizer, Plan, Prices, Provider, SessionState, Untouched};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -61,6 +62,8 @@ struct Parts {
     door: Door,
     filter: Mutex<Filter>,
     books: Mutex<Books>,
+    /// Models whose gateway refused an optimised request and took it as it was.
+    off: Mutex<HashSet<String>>,
     prices: OnceLock<Catalog>,
     /// When the gateway was asked for them.
     asked: Mutex<Option<Instant>>,
@@ -72,6 +75,8 @@ struct Job {
     session: String,
     plan: Plan,
     body: bytes::Bytes,
+    /// What it may cost, in USD, where there is a price.
+    about: Option<f64>,
 }
 
 impl Relay {
@@ -86,6 +91,7 @@ impl Relay {
             door,
             filter: Mutex::new(Filter::new(Config { dial, ..Config::default() }).by_prefix()),
             books: Mutex::default(),
+            off: Mutex::default(),
             prices: OnceLock::new(),
             asked: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -179,8 +185,8 @@ impl Relay {
             Some(_) => raw.len() as f64 / BYTES_PER_TOKEN,
             None => job.plan.sent.units(&job.plan.provider.unwrap_or(Provider::NONE)),
         };
-        let about = prices.map(|prices| units * prices.input);
-        let allowed = lock(&self.0.books).may_spend(&self.0.caps, today(), &job.session, about);
+        job.about = prices.map(|prices| units * prices.input);
+        let allowed = lock(&self.0.books).may_spend(&self.0.caps, today(), &job.session, job.about);
         if let Err(why) = allowed {
             return Ok(problem(StatusCode::PAYMENT_REQUIRED, &why));
         }
@@ -197,8 +203,11 @@ impl Relay {
         }
         drop(sent);
         lock(&self.0.books).sent_raw += 1;
-        job.plan.untouched = Some(mesh_optimize::Untouched::Off);
+        job.plan.untouched = Some(Untouched::Off);
         let sent = self.send(&Method::POST, &path, headers, raw.into()).await?;
+        if sent.status().is_success() {
+            lock(&self.0.off).insert(job.plan.model.clone());
+        }
         Ok(self.pour(sent, Some(job)))
     }
 
@@ -218,12 +227,17 @@ impl Relay {
             };
             (session, prepared.plan, body)
         };
+        let is_off = lock(&self.0.off).contains(&plan.model);
+        let body = if is_off { raw.clone() } else { body };
+        if is_off {
+            plan.untouched = Some(Untouched::Off);
+        }
         if plan.model.is_empty() {
             let model = serde_json::from_slice::<Model>(&raw).map(|body| body.model).unwrap_or_default();
             plan.provider = Some(Provider::of_model(&model));
             plan.model = model;
         }
-        Job { session: session.unwrap_or_else(|| "without a history".to_owned()), plan, body }
+        Job { session: session.unwrap_or_else(|| "without a history".to_owned()), plan, body, about: None }
     }
 
     async fn send(
@@ -273,8 +287,10 @@ impl Relay {
     fn settle(&self, job: &Job, tap: Tap) {
         let (usage, cost) = tap.end();
         let prices = self.prices(&job.plan.model);
-        let receipt = match job.plan.untouched {
-            None => lock(&self.0.filter).settle(&job.session, usage.as_ref(), prices.as_ref(), |_| None),
+        let mut receipt = match job.plan.untouched {
+            None => {
+                lock(&self.0.filter).settle_plan(&job.session, &job.plan, usage.as_ref(), prices.as_ref())
+            }
             Some(_) => {
                 let optimizer = Optimizer::new(Config::default());
                 let mut receipt = optimizer.settle(
@@ -285,13 +301,16 @@ impl Relay {
                 );
                 // It went out as it came: nothing was saved, and nothing is claimed.
                 (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
-                Some(receipt)
+                receipt
             }
         };
-        if let Some(receipt) = receipt {
-            lock(&self.0.books).enter(today(), &job.session, &job.plan, &receipt, cost);
-            self.0.changed.send_modify(|count| *count += 1);
+        if usage.is_none() {
+            // Nobody reported what it was: a sum of what is only reckoned would be taken for a bill.
+            receipt.billed_usd = None;
+            (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
         }
+        lock(&self.0.books).enter(today(), &job.session, &job.plan, &receipt, cost, job.about);
+        self.0.changed.send_modify(|count| *count += 1);
     }
 
     fn prices(&self, model: &str) -> Option<Prices> {
