@@ -213,6 +213,27 @@ fn a_script_gets_the_exit_code_the_pipes_and_the_reasons() {
 }
 
 #[test]
+fn signals_reach_the_command_as_if_nobody_stood_between() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let held = confined(&lab, &["--", "grep", "-E", "SigBlk|SigIgn", "/proc/self/status"]).output().unwrap();
+    let held = String::from_utf8_lossy(&held.stdout).into_owned();
+    for line in held.lines() {
+        let set = u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap();
+        // Of the higher ones the C library keeps two to itself.
+        assert_eq!(set & 0x7fff_ffff, 0, "{held}");
+    }
+    assert_eq!(held.lines().count(), 2);
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("USR1", 10), ("ALRM", 14)] {
+        let mut child = confined(&lab, &["--", "sh", "-c", "echo ready; exec sleep 600"]).spawn().unwrap();
+        let mut ready = [0; 6];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{signal}");
+    }
+}
+
+#[test]
 fn listed_hosts_are_reached_and_no_other() {
     let lab = Lab::new(Script::in_order([says("never")]));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,12 +4,8 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     net::{Ipv4Addr, TcpListener},
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixListener, process::ExitStatusExt},
-    },
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
-    process::{Child, Command, ExitStatus},
 };
 
 use rustix::{
@@ -26,6 +22,7 @@ use super::{
         error::Step,
         seccomp::{self, Sockets},
     },
+    command::{Start, reap_until},
     guard::Guard,
     landlock::Rules,
     outside::Told,
@@ -215,87 +212,9 @@ fn command(
     proxy: Option<u16>,
     porter: Option<i32>,
 ) -> Result<(End, bool), SandboxError> {
-    let Inside { job, signals, scratch, .. } = inside;
-    let Some((program, arguments)) = job.argv.split_first() else {
-        return Ok((End::NotFound, false));
-    };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    if let Some(env) = &job.env {
-        command.env_clear().envs(env.iter().map(|(name, value)| (name, value)));
-    }
-    for name in PROXY_NAMES {
-        command.env_remove(name);
-    }
-    if let Some(port) = proxy {
-        command.envs(PROXY_NAMES.map(|name| (name, format!("http://127.0.0.1:{port}"))));
-        command.env("NO_PROXY", "localhost,127.0.0.1,::1").env("no_proxy", "localhost,127.0.0.1,::1");
-    }
-    // What the host calls its folder for scratch files may not be there.
-    match scratch {
-        None => command.env("TMPDIR", "/tmp"),
-        Some(scratch) => command.env("TMPDIR", scratch).env("HOME", scratch),
-    };
-    let child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((End::NotFound, false)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Ok((End::NotExecutable, false));
-        }
-        Err(error) => return Err(error).step(|| "starting the command".into()),
-    };
-    Ok(reap_until(&child, signals, porter))
-}
-
-/// The variables by which programs find a proxy.
-const PROXY_NAMES: [&str; 6] =
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-
-/// How the command ended, and whether anything that it started was still running.
-///
-/// With a porter it is a server: what it leaves running goes on as long as it runs.
-fn reap_until(child: &Child, signals: &Signals, porter: Option<i32>) -> (End, bool) {
-    let child = child.id() as i32;
-    let mut end = None;
-    loop {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
-            if pid.as_raw_nonzero().get() == child {
-                if porter.is_some() {
-                    end = Some(ended(ExitStatus::from_raw(status.as_raw())));
-                    continue;
-                }
-                let left_running = matches!(waitpid(None, WaitOptions::NOHANG), Ok(None));
-                return (ended(ExitStatus::from_raw(status.as_raw())), left_running);
-            }
-        }
-        if let (Some(end), Some(porter)) = (end, porter) {
-            if !lives_beside(porter) {
-                return (end, false);
-            }
-        }
-        let Some(came) = signals.wait(None) else { continue };
-        if came.signal != libc::SIGCHLD && came.from_process {
-            if end.is_some() && came.signal == libc::SIGTERM {
-                // The shell that would pass it on has ended.
-                return (End::Signaled(came.signal), true);
-            }
-            if let (Some(pid), Some(signal)) = (Pid::from_raw(child), Signal::from_named_raw(came.signal)) {
-                let _ = kill_process(pid, signal);
-            }
-        }
-    }
-}
-
-/// Whether any process but init and the porter lives in here.
-fn lives_beside(porter: i32) -> bool {
-    let Ok(entries) = fs::read_dir("/proc") else { return false };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.into_iter().any(|pid| pid != 1 && pid != porter)
-}
-
-fn ended(status: ExitStatus) -> End {
-    match status.signal() {
-        Some(signal) => End::Signaled(signal),
-        None => End::Exited(status.code().unwrap_or(1)),
+    let start = Start::of(inside.job, proxy, inside.scratch.as_deref());
+    match start.run(inside.signals)? {
+        Ok(child) => Ok(reap_until(child, inside.signals, porter)),
+        Err(end) => Ok((end, false)),
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! - `outside`: looks at the folders, holds stand-ins, waits, clears up
 //! - `inside`: from the first breath in the namespaces to the command's end
+//! - `command`: finds, starts and reaps it
 //! - `root`: the small root that the command sees
 //! - `landlock`: what of it may be done with files
 //! - `guard`: which paths of the writable folders are covered
 //! - `proxy`, `porter`: the one way out to the network, and the one way in to a server
 //! - `sys`: system calls without a safe wrapper
+mod command;
 mod guard;
 mod inside;
 mod landlock;

@@ -5,12 +5,14 @@
 )]
 
 use std::{
+    ffi::{CStr, CString},
     io, mem,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
 
-use libc::{c_int, c_long, c_ulong};
+use libc::{c_char, c_int, c_long, c_ulong};
+use rustix::process::Pid;
 
 /// What `clone` answered.
 pub(super) enum Fork {
@@ -99,8 +101,8 @@ pub(super) fn loopback_up() -> io::Result<()> {
     let socket = unsafe { OwnedFd::from_raw_fd(socket as i32) };
     // SAFETY: all zeroes is a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_name[0] = b'l' as c_char;
+    request.ifr_name[1] = b'o' as c_char;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: `request` is what SIOCSIFFLAGS reads, and lives through the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, ptr::from_ref(&request)) };
@@ -207,7 +209,11 @@ pub(super) fn fresh_keyring() {
 }
 
 /// Signals that are waited for instead of being taken.
-pub(super) struct Signals(libc::sigset_t);
+pub(super) struct Signals {
+    held: libc::sigset_t,
+    /// What was held back before: commands get this.
+    before: libc::sigset_t,
+}
 
 /// A signal that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,18 +228,18 @@ impl Signals {
     /// Holds these signals back from now on.
     pub(super) fn hold(signals: &[c_int]) -> io::Result<Signals> {
         // SAFETY: all zeroes is memory for sigemptyset to fill.
-        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
-        // SAFETY: `set` is ours; the calls write into it only, and the last sets the mask of our one thread.
+        let (mut held, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { mem::zeroed() };
+        // SAFETY: both sets are ours; the calls write into them only, and the last sets the mask of our one thread.
         unsafe {
-            libc::sigemptyset(&raw mut set);
+            libc::sigemptyset(&raw mut held);
             for &signal in signals {
-                libc::sigaddset(&raw mut set, signal);
+                libc::sigaddset(&raw mut held, signal);
             }
-            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) != 0 {
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const held, &raw mut before) != 0 {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Signals(set))
+        Ok(Signals { held, before })
     }
 
     /// Waits for the next of them; `None` when none came in time.
@@ -246,7 +252,7 @@ impl Signals {
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
         // SAFETY: all three live through the call; without a limit it is null, which waits for ever.
-        let signal = unsafe { libc::sigtimedwait(&raw const self.0, &raw mut info, limit) };
+        let signal = unsafe { libc::sigtimedwait(&raw const self.held, &raw mut info, limit) };
         // si_code is above zero when the kernel sent the signal.
         (signal > 0).then_some(Came { signal, from_process: info.si_code <= 0 })
     }
@@ -254,8 +260,47 @@ impl Signals {
     /// Takes them again as before.
     pub(super) fn release(&self) {
         // SAFETY: the set lives through the call, and the mask is that of our one thread.
-        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const self.0, ptr::null_mut()) };
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
     }
+}
+
+/// Starts a program that has these signals as they were before they were held, and dies of a broken pipe.
+///
+/// `posix_spawn` shares our memory with the new process until it is another program: nothing is copied for it.
+pub(super) fn spawn(program: &CStr, argv: &[CString], env: &[CString], signals: &Signals) -> io::Result<Pid> {
+    let pointers = |words: &[CString]| -> Vec<*mut c_char> {
+        words.iter().map(|word| word.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    let called = |error: c_int| if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) };
+    // SAFETY: all zeroes is memory for the calls below to fill.
+    let (mut attr, mut pipe): (libc::posix_spawnattr_t, libc::sigset_t) = unsafe { mem::zeroed() };
+    let flags = (libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF) as libc::c_short;
+    let mut pid = 0;
+    // SAFETY: `attr` is set up first and taken down last. Each array ends with a null, and its words live through the call, which
+    // writes to none of them. Only plain data is set.
+    unsafe {
+        called(libc::posix_spawnattr_init(&raw mut attr))?;
+        libc::sigemptyset(&raw mut pipe);
+        libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
+        let spawned = called(libc::posix_spawnattr_setsigmask(&raw mut attr, &raw const signals.before))
+            .and_then(|()| called(libc::posix_spawnattr_setsigdefault(&raw mut attr, &raw const pipe)))
+            .and_then(|()| called(libc::posix_spawnattr_setflags(&raw mut attr, flags)))
+            .and_then(|()| {
+                let (argv, env) = (argv.as_ptr(), env.as_ptr());
+                called(libc::posix_spawn(
+                    &raw mut pid,
+                    program.as_ptr(),
+                    ptr::null(),
+                    &raw const attr,
+                    argv,
+                    env,
+                ))
+            });
+        libc::posix_spawnattr_destroy(&raw mut attr);
+        spawned?;
+    }
+    Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Ends this process by a signal, as if nobody had stood between.
