@@ -1,7 +1,7 @@
 //! Generated commands for the shell judge, against tree-sitter-bash and `bash -n`. Nothing generated is ever run.
 //!
 //! ```sh
-//! cargo run --release --manifest-path fuzz/Cargo.toml -- 1000000 20000 1     # commands, of them for bash, seed
+//! cargo run --release --manifest-path fuzz/Cargo.toml -- 1000000 20000 1     # commands, of them for bash, seed, cases to print
 //! ```
 //!
 //! A text is made of the shell's own pieces, then letters of it are dropped, doubled and swapped. In some places stands a canary, a
@@ -23,8 +23,8 @@ use generate::{CANARY, Generator};
 /// Longest time one verdict may take before it counts as a hang.
 const HANG: Duration = Duration::from_secs(1);
 
-/// Cases of each kind that are printed.
-const SHOWN: usize = 12;
+/// Cases of each kind that are printed, where nothing is said.
+const SHOWN: u64 = 12;
 
 #[derive(Default)]
 struct Tally {
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>().unwrap_or(0));
     let (count, with_bash, seed) =
         (args.next().unwrap_or(100_000), args.next().unwrap_or(2_000), args.next().unwrap_or(1));
+    let shown = args.next().unwrap_or(SHOWN);
     let mut parser = Parser::new();
     if parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
         eprintln!("the second parser does not load");
@@ -107,7 +108,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    print(&tally, count, count.div_ceil(every), seed);
+    print(&tally, count, count.div_ceil(every), seed, usize::try_from(shown).unwrap_or(usize::MAX));
     match tally.missed.is_empty() && tally.bash_let_through.is_empty() && tally.let_through.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -144,7 +145,7 @@ fn bash_takes(text: &str) -> Option<bool> {
     Some(output.status.success() && !complaint.contains("error"))
 }
 
-fn print(tally: &Tally, count: u64, with_bash: u64, seed: u64) {
+fn print(tally: &Tally, count: u64, with_bash: u64, seed: u64, shown: usize) {
     println!("{count} commands, seed {seed}: no panic, slowest verdict {:?}", tally.slowest);
     println!("allowed {}, not parsed here {}", tally.allowed, tally.not_parsed_here);
     println!(
@@ -166,7 +167,7 @@ fn print(tally: &Tally, count: u64, with_bash: u64, seed: u64) {
         ("refused by bash, let through", &tally.bash_let_through),
         ("refused by the second parser, let through", &tally.let_through),
     ] {
-        for case in cases.iter().take(SHOWN) {
+        for case in cases.iter().take(shown) {
             println!("{what}: {case:?}");
         }
     }

@@ -13,6 +13,7 @@ use mesh_agent::{
     Prices, Recorder, ReplyFuture, Settings, SharedMode, Sink, Tool, ToolContext, ToolOutput, ToolSet,
     TurnEnd, TurnReport,
     approval::ApprovalFuture,
+    builtin::{Grep, ReadFile, WriteFile},
     cost::PriceFuture,
     plan::{CREATE_PLAN, UPDATE_STEP},
     record::{Record, RecordFuture},
@@ -92,11 +93,16 @@ impl Tool for Odd {
 struct Person {
     answers: Vec<Approval>,
     asked: Vec<String>,
+    /// What happens on the machine while the person thinks.
+    meanwhile: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Approver for Person {
     fn ask<'a>(&'a mut self, request: ApprovalRequest<'a>) -> ApprovalFuture<'a> {
         self.asked.push(request.tool.to_owned());
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile();
+        }
         Box::pin(std::future::ready(self.answers.remove(0)))
     }
 }
@@ -110,15 +116,24 @@ struct Stage {
 
 impl Stage {
     fn new(mode: PermissionMode, replies: Vec<Result<Completion, ClientError>>) -> Stage {
-        let script = Arc::new(Script { replies: Mutex::new(replies), ..Script::default() });
         let tools = ["writes", "hangs", "panics"]
             .into_iter()
             .fold(ToolSet::builder(), |set, name| set.tool(odd(name)));
-        let cwd = PathBuf::from("/nowhere/work");
+        let tools = tools.spec(CREATE_PLAN).spec(UPDATE_STEP).build().unwrap();
+        Stage::at(PathBuf::from("/nowhere/work"), tools, mode, replies)
+    }
+
+    fn at(
+        cwd: PathBuf,
+        tools: ToolSet,
+        mode: PermissionMode,
+        replies: Vec<Result<Completion, ClientError>>,
+    ) -> Stage {
+        let script = Arc::new(Script { replies: Mutex::new(replies), ..Script::default() });
         let agent = Agent::new(AgentParts {
             model: script.clone(),
             prices: Some(Arc::new(Bill)),
-            tools: tools.spec(CREATE_PLAN).spec(UPDATE_STEP).build().unwrap(),
+            tools,
             context: ToolContext {
                 cwd: cwd.clone(),
                 home: None,
@@ -126,6 +141,7 @@ impl Stage {
                 line: Default::default(),
                 sandbox: None,
                 grants: Vec::new(),
+                sighting: None,
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
             rules: Default::default(),
@@ -307,4 +323,45 @@ async fn nothing_is_done_that_cannot_be_recorded() {
     let hands = Hands { listener: &mut listener, approver: &mut stage.person, interrupt: &interrupt };
     assert!(stage.agent.run_turn(Content::Text("go".into()), hands).await.is_err());
     assert_eq!(ran, 0);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_replaced_while_the_user_thinks_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for (place, text) in [("work/dir/file", "inside"), ("away/file", "outside")] {
+        std::fs::create_dir_all(root.join(place).parent().unwrap()).unwrap();
+        std::fs::write(root.join(place), text).unwrap();
+    }
+    let args = r#"{"path":"dir/file","content":"new","pattern":"side"}"#;
+    let calls = ["read_file", "write_file", "grep"].map(|name| ToolCall {
+        id: name.into(),
+        name: name.into(),
+        arguments: args.into(),
+    });
+    let tools = ToolSet::builder().tool(ReadFile).tool(WriteFile).tool(Grep).build().unwrap();
+    let call = |call| Ok(Completion { tool_calls: vec![call], ..Completion::default() });
+    let replies = calls.into_iter().flat_map(|one| [call(one), text("ok")]).collect();
+    let mut stage = Stage::at(root.join("work"), tools, PermissionMode::Default, replies);
+    stage.person.answers = vec![Approval::Yes; 3];
+    let turned = root.clone();
+    stage.person.meanwhile = Some(Box::new(move || {
+        // Each call was judged by the folder, and finds a link in its place.
+        let (dir, old) = (turned.join("work/dir"), turned.join("work/old"));
+        std::fs::rename(&dir, &old).unwrap();
+        std::os::unix::fs::symlink(turned.join("away"), &dir).unwrap();
+    }));
+    let (dir, old) = (root.join("work/dir"), root.join("work/old"));
+    for _ in 0..3 {
+        stage.turn(&Interrupt::default()).await;
+        assert!(dir.is_symlink());
+        std::fs::remove_file(&dir).unwrap();
+        std::fs::rename(&old, &dir).unwrap();
+    }
+    for (name, _, told) in &stage.outcomes {
+        assert!(told.starts_with("Error: cannot") && told.contains("replaced"), "{name}: {told}");
+    }
+    assert_eq!(stage.outcomes.len(), 3);
+    assert_eq!(std::fs::read_to_string(root.join("away/file")).unwrap(), "outside");
 }

@@ -112,6 +112,7 @@ impl Stage {
                 line: Default::default(),
                 sandbox: None,
                 grants: Vec::new(),
+                sighting: None,
             },
             policy: Policy { workspace: cwd, ..Policy::default() },
             rules: Default::default(),

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::path::{Guard, is_in_workspace};
+use crate::path::Guard;
+#[cfg(feature = "fs")]
+use crate::path::Sighting;
 use crate::rules::{Access, Effect, Rule, Rules};
-use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, judge_read, judge_write, shell};
+use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, path, shell};
 
 /// What a tool call would do, as far as it is known before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,31 +124,109 @@ const UNCONFINED: &str = "this machine has no sandbox that would hold the comman
 /// [`Decision::Block`] comes from a deny rule of the user alone. A question of the matrix itself has the source `Mode`, one that a
 /// failed check raised has the source `Check`.
 pub fn judge(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
-    use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
-    match (action, mode) {
-        (Action::Plan, _) => Decision::Allow,
-        (Action::Read { path } | Action::Search { path }, _) => {
-            by_rule(path, Access::Read, policy).unwrap_or_else(|| judge_looking(path, mode, policy))
+    Judge::new(policy).judge(action, mode)
+}
+
+/// Judges an action of a tool that the user allowed for the session: the checks of auto mode stand in place of the matrix.
+///
+/// A mode that lets more through than that keeps doing so.
+pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
+    Judge::new(policy).judge_allowed(action, mode)
+}
+
+/// Judges by one look at the file system: what is decided, and what is opened by its sighting, is the same thing.
+pub struct Judge<'a> {
+    guard: Guard<'a>,
+}
+
+impl<'a> Judge<'a> {
+    /// For one action; the look is not renewed.
+    pub fn new(policy: &'a Policy) -> Judge<'a> {
+        Judge { guard: Guard::new(policy) }
+    }
+
+    /// What the action's path named when it was judged. Nothing where it has none, or none that is spelled plainly.
+    #[cfg(feature = "fs")]
+    pub fn sighting(&self, action: &Action) -> Option<Sighting> {
+        match action {
+            Action::Read { path } | Action::Search { path } | Action::Write { path } => {
+                self.guard.sighting(path)
+            }
+            Action::Run { .. }
+            | Action::Serve { .. }
+            | Action::WebSearch
+            | Action::Plan
+            | Action::Unknown { .. } => None,
         }
-        (Action::Write { path }, _) => by_rule(path, Access::Write, policy).unwrap_or_else(|| match mode {
-            AcceptEdits | Auto | Bypass => judge_write(path, mode, policy),
-            Default => Decision::ask_by_mode("this mode asks before files are changed"),
-        }),
-        (Action::Run { command }, Auto | Bypass) => judge_run(command, mode, policy),
-        (Action::Run { command }, Default | AcceptEdits) => {
-            asked(command, policy, "this mode asks before commands run")
+    }
+
+    /// As [`judge`].
+    pub fn judge(&self, action: &Action, mode: PermissionMode) -> Decision {
+        use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
+        let policy = self.guard.policy();
+        match (action, mode) {
+            (Action::Plan, _) => Decision::Allow,
+            (Action::Read { path } | Action::Search { path }, _) => {
+                self.by_rule(path, Access::Read).unwrap_or_else(|| self.looking(path, mode))
+            }
+            (Action::Write { path }, _) => self.by_rule(path, Access::Write).unwrap_or_else(|| match mode {
+                AcceptEdits | Auto | Bypass => path::write_by(&self.guard, path, mode),
+                Default => Decision::ask_by_mode("this mode asks before files are changed"),
+            }),
+            (Action::Run { command }, Auto | Bypass) => judge_run(command, mode, policy),
+            (Action::Run { command }, Default | AcceptEdits) => {
+                asked(command, policy, "this mode asks before commands run")
+            }
+            (Action::Serve { command }, Bypass) => judge_run(command, mode, policy),
+            (Action::Serve { command }, Default | AcceptEdits | Auto) => {
+                asked(command, policy, "this mode asks before servers are started")
+            }
+            (Action::WebSearch, Auto | Bypass) => Decision::Allow,
+            (Action::WebSearch, Default | AcceptEdits) => {
+                Decision::ask_by_mode("this mode asks before the web is searched")
+            }
+            (Action::Unknown { tool }, _) => {
+                Decision::ask_by_mode(format!("nothing is known about what `{tool}` would do"))
+            }
         }
-        (Action::Serve { command }, Bypass) => judge_run(command, mode, policy),
-        (Action::Serve { command }, Default | AcceptEdits | Auto) => {
-            asked(command, policy, "this mode asks before servers are started")
+    }
+
+    /// As [`judge_allowed`].
+    pub fn judge_allowed(&self, action: &Action, mode: PermissionMode) -> Decision {
+        let (auto, policy) = (PermissionMode::Auto, self.guard.policy());
+        match (action, self.judge(action, mode)) {
+            (_, Decision::Allow) => Decision::Allow,
+            (_, Decision::Block(reasons)) => Decision::Block(reasons),
+            (_, decided) if decided.reasons().iter().any(|reason| reason.source == ReasonSource::Rule) => {
+                decided
+            }
+            (_, decided) if mode == PermissionMode::Bypass => decided,
+            (Action::Read { path } | Action::Search { path }, _) => path::read_by(&self.guard, path),
+            (Action::Write { path }, _) => path::write_by(&self.guard, path, auto),
+            (Action::Run { .. } | Action::Serve { .. }, _) if policy.confined == Confined::Missing => {
+                Decision::ask_by_check(UNCONFINED)
+            }
+            (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
+            (Action::WebSearch | Action::Plan, _) => Decision::Allow,
+            (Action::Unknown { .. }, decided) => decided,
         }
-        (Action::WebSearch, Auto | Bypass) => Decision::Allow,
-        (Action::WebSearch, Default | AcceptEdits) => {
-            Decision::ask_by_mode("this mode asks before the web is searched")
+    }
+
+    /// What a rule of the user says about a place; nothing where none is about it.
+    fn by_rule(&self, path: &Path, access: Access) -> Option<Decision> {
+        self.guard.rule(path, &self.guard.policy().workspace, access).map(Decision::by_rule)
+    }
+
+    /// Reads: bypass everywhere as in the seed; inside the workspace also in auto, and headless in every mode (D-27).
+    fn looking(&self, path: &Path, mode: PermissionMode) -> Decision {
+        let policy = self.guard.policy();
+        let free = policy.workspace_reads == WorkspaceReads::Free
+            && (policy.headless || mode == PermissionMode::Auto)
+            && self.guard.is_inside(path, &policy.workspace);
+        if mode == PermissionMode::Bypass || free {
+            return path::read_by(&self.guard, path);
         }
-        (Action::Unknown { tool }, _) => {
-            Decision::ask_by_mode(format!("nothing is known about what `{tool}` would do"))
-        }
+        Decision::ask_by_mode("this mode asks before files are read")
     }
 }
 
@@ -163,12 +243,11 @@ pub fn judge_by_rules(action: &Action, policy: &Policy) -> Option<Decision> {
     }
 }
 
-/// What a rule of the user says about a place; nothing where none is about it.
 fn by_rule(path: &Path, access: Access, policy: &Policy) -> Option<Decision> {
     if policy.rules.is_empty() {
         return None;
     }
-    Guard::new(policy).rule(path, &policy.workspace, access).map(Decision::by_rule)
+    Judge::new(policy).by_rule(path, access)
 }
 
 /// A command in a mode that lets commands run.
@@ -204,27 +283,6 @@ fn asked(command: &str, policy: &Policy, why: &str) -> Decision {
     }
 }
 
-/// Judges an action of a tool that the user allowed for the session: the checks of auto mode stand in place of the matrix.
-///
-/// A mode that lets more through than that keeps doing so.
-pub fn judge_allowed(action: &Action, mode: PermissionMode, policy: &Policy) -> Decision {
-    let auto = PermissionMode::Auto;
-    match (action, judge(action, mode, policy)) {
-        (_, Decision::Allow) => Decision::Allow,
-        (_, Decision::Block(reasons)) => Decision::Block(reasons),
-        (_, decided) if decided.reasons().iter().any(|reason| reason.source == ReasonSource::Rule) => decided,
-        (_, decided) if mode == PermissionMode::Bypass => decided,
-        (Action::Read { path } | Action::Search { path }, _) => judge_read(path, policy),
-        (Action::Write { path }, _) => judge_write(path, auto, policy),
-        (Action::Run { .. } | Action::Serve { .. }, _) if policy.confined == Confined::Missing => {
-            Decision::ask_by_check(UNCONFINED)
-        }
-        (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
-        (Action::WebSearch | Action::Plan, _) => Decision::Allow,
-        (Action::Unknown { .. }, decided) => decided,
-    }
-}
-
 /// The narrow rule that would let an action and those like it run unasked in this mode; nothing where none would.
 pub fn offer(action: &Action, mode: PermissionMode, policy: &Policy) -> Option<Rule> {
     let place = |path: &Path| {
@@ -241,17 +299,6 @@ pub fn offer(action: &Action, mode: PermissionMode, policy: &Policy) -> Option<R
     let rule = Rule::parse(Effect::Allow, &line).ok()?;
     let rules = policy.rules.iter().cloned().chain([rule.clone()]).collect();
     judge(action, mode, &Policy { rules, ..policy.clone() }).is_allow().then_some(rule)
-}
-
-/// Reads: bypass everywhere as in the seed; inside the workspace also in auto, and headless in every mode (D-27).
-fn judge_looking(path: &Path, mode: PermissionMode, policy: &Policy) -> Decision {
-    let free = policy.workspace_reads == WorkspaceReads::Free
-        && (policy.headless || mode == PermissionMode::Auto)
-        && is_in_workspace(path, policy);
-    if mode == PermissionMode::Bypass || free {
-        return judge_read(path, policy);
-    }
-    Decision::ask_by_mode("this mode asks before files are read")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //!
 //! - [`judge`]: an action in a mode, by the matrix and then the checks
 //! - [`judge_command`], [`judge_read`], [`judge_write`], [`judge_url`]: the checks alone
+//! - [`Judge`]: the same by one look at the file system, whose sighting is what a tool opens: never a path judged and opened again
 //! - [`rules`]: what the user always allows, asks or denies
 //! - [`secrets`]: credentials in text; [`env`](mod@env): variables that stay out of child processes
 mod decision;
@@ -28,10 +29,12 @@ mod shell;
 mod url;
 pub use decision::{Decision, Reason, ReasonSource, Severity};
 pub use judge::{
-    Action, Confined, Policy, WorkspaceReads, brings_untrusted, judge, judge_allowed, judge_by_rules, offer,
-    reaches_out,
+    Action, Confined, Judge, Policy, WorkspaceReads, brings_untrusted, judge, judge_allowed, judge_by_rules,
+    offer, reaches_out,
 };
 pub use mode::{PermissionMode, UnknownMode};
+#[cfg(feature = "fs")]
+pub use path::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, Sighting, judge_opened};
 pub use path::{is_invisible, judge_read, judge_write};
 pub use shell::{judge_command, rule_for, sets_up_git};
 pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};

@@ -169,6 +169,7 @@ fn wire_confined(
             line: Default::default(),
             sandbox: confined.found().sandbox.clone(),
             grants: Vec::new(),
+            sighting: None,
         },
         policy,
         rules: permissions.rules().clone(),

@@ -71,6 +71,7 @@ pub(super) fn context(cwd: &Path, home: &Path) -> ToolContext {
         line: Default::default(),
         sandbox: None,
         grants: Vec::new(),
+        sighting: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use mesh_client::wire::ToolCall;
 use mesh_safety::{
-    Action, Confined, Decision, PermissionMode, Policy, Reason, judge, judge_allowed, offer, reaches_out,
+    Action, Confined, Decision, Judge, PermissionMode, Policy, Reason, Sighting, judge, offer, reaches_out,
     rules::Rule,
 };
 use tracing::Instrument;
@@ -52,7 +52,7 @@ impl Agent {
         let (args, hidden) = self.screen().restore(args);
         let action = tool.action(&args, &self.context);
         let (mode, policy) = (self.mode.get(), self.policy());
-        let mut decision = self.judge(name, &action);
+        let (mut decision, sighting) = self.judge(name, &action, &policy);
         if !hidden.is_empty() && reaches_out(&action, &policy) {
             decision = decision.join(crate::screen::leaves(&hidden));
         }
@@ -89,8 +89,9 @@ impl Agent {
                 let stopped = hands.interrupt.call_stopped();
                 listener.event(Event::CallStarted { id, name, summary: &summary, args: &given });
                 let (mode, interrupt) = (self.mode.get(), hands.interrupt);
-                let mut widening = Widening::new(id, &summary, mode, &self.declined, &self.context);
-                let mut ran = run_call(&**tool, &args, &self.context, stopped).await;
+                let context = ToolContext { sighting, ..self.context.clone() };
+                let mut widening = Widening::new(id, &summary, mode, &self.declined, &context);
+                let mut ran = run_call(&**tool, &args, &context, stopped).await;
                 while let Some(context) = widening.more(&ran, listener, approver, interrupt).await {
                     ran = run_call(&**tool, &args, &context, interrupt.call_stopped()).await;
                 }
@@ -119,10 +120,12 @@ impl Agent {
         output.text
     }
 
-    fn judge(&self, tool: &str, action: &Action) -> Decision {
+    /// What is decided, and what the call's path named then: a file tool opens that and nothing else.
+    fn judge(&self, tool: &str, action: &Action, policy: &Policy) -> (Decision, Option<Sighting>) {
         let is_allowed = self.always.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|t| t == tool);
-        let judge = if is_allowed { judge_allowed } else { judge };
-        judge(action, self.mode.get(), &self.policy())
+        let (judge, mode) = (Judge::new(policy), self.mode.get());
+        let decision = if is_allowed { judge.judge_allowed(action, mode) } else { judge.judge(action, mode) };
+        (decision, judge.sighting(action))
     }
 
     pub(super) fn screen(&self) -> MutexGuard<'_, Screen> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mesh_safety::Action;
+use mesh_safety::{Action, Sighting};
 use serde_json::Value;
 
 use super::{
@@ -59,8 +59,10 @@ impl Tool for EditFile {
                 Ok(edits) => edits,
                 Err(problem) => return ToolOutput::error(problem),
             };
-            let (name, target) = (path.to_owned(), files::resolve(path, ctx));
-            files::blocking(move |stop| match edit_file(&name, &target, &edits, stop) {
+            let name = path.to_owned();
+            let seen = files::sighting(&files::resolve(path, ctx), ctx)
+                .map_err(|problem| format!("cannot edit {name}: {problem}"));
+            files::blocking(move |stop| match seen.and_then(|seen| edit_file(&name, &seen, &edits, stop)) {
                 Ok(output) => output,
                 Err(problem) => ToolOutput::error(problem),
             })
@@ -91,9 +93,12 @@ fn edits(args: &Args) -> Result<Vec<Edit>, String> {
     list.iter().enumerate().map(edit).collect()
 }
 
-fn edit_file(name: &str, target: &Path, edits: &[Edit], stop: &Stop) -> Result<ToolOutput, String> {
-    let before = files::read_whole(target, MAX_BYTES, stop)
-        .map_err(|problem| format!("cannot edit {name}: {problem}"))?;
+fn edit_file(name: &str, seen: &Sighting, edits: &[Edit], stop: &Stop) -> Result<ToolOutput, String> {
+    let failed = |problem: String| format!("cannot edit {name}: {problem}");
+    let place = seen.open_write().map_err(|error| failed(files::problem(&error)))?;
+    let old = place.open_old().map_err(|error| failed(files::problem(&error)))?;
+    let old = old.ok_or_else(|| failed("no such file".to_owned()))?;
+    let before = files::read_whole(old, MAX_BYTES, stop).map_err(failed)?;
     for (argument, text) in edits.iter().flat_map(|edit| [("old", &edit.old), ("new", &edit.new)]) {
         if let Some(refusal) = notes::refusal(argument, text, &before) {
             return Err(format!("{refusal}\nNothing was changed."));
@@ -119,9 +124,10 @@ fn edit_file(name: &str, target: &Path, edits: &[Edit], stop: &Stop) -> Result<T
     if content == before {
         return Ok(ToolOutput::ok(format!("Nothing to do in {name}: {}", report(&done))));
     }
-    files::write_atomic(target, &content, stop)
-        .map_err(|problem| format!("cannot write {name}: {problem}"))?;
-    let change = change(target, before, content);
+    place
+        .replace(&content, || stop.is_set())
+        .map_err(|error| format!("cannot write {name}: {}", files::problem(&error)))?;
+    let change = change(seen.written(), before, content);
     Ok(ToolOutput { change, ..ToolOutput::ok(format!("OK — edited {name}: {}", report(&done))) })
 }
 

@@ -1,8 +1,7 @@
-//! What the file tools share: where a path leads, opening without hanging, writing whole or not at all, line ends.
+//! What the file tools share: where a path leads, opening what was judged there, reading that can be stopped.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,10 +9,9 @@ use std::{
     },
 };
 
-use crate::tool::{Args, ToolContext, ToolOutput, args};
+use mesh_safety::{OpenError, OpenedForRead, Sighting};
 
-/// Most links that are followed from one path to a file; the bound that Linux has.
-const MAX_LINKS: usize = 40;
+use crate::tool::{Args, ToolContext, ToolOutput, args};
 
 /// The `path` argument, if it says something.
 pub(crate) fn path_arg(args: &Args) -> Option<&str> {
@@ -69,130 +67,31 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Opens a file for reading; never hangs, because only regular files are opened.
+/// What the guard saw where `target` leads, or, of a call that nobody judged, what stands there now.
 ///
 /// # Errors
-/// Says what is at `path` instead, or why it cannot be read.
-pub(crate) fn open_regular(path: &Path) -> Result<File, String> {
-    let kind = fs::metadata(path).map_err(|error| reason(&error))?.file_type();
-    refuse_special(kind)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    // Between the look and the opening a pipe may have taken the file's place; it must not hold us.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
-    );
-    let file = options.open(path).map_err(|error| reason(&error))?;
-    refuse_special(file.metadata().map_err(|error| reason(&error))?.file_type())?;
-    Ok(file)
-}
-
-fn refuse_special(kind: fs::FileType) -> Result<(), String> {
-    if kind.is_file() {
-        Ok(())
-    } else if kind.is_dir() {
-        Err("it is a directory".to_owned())
-    } else {
-        Err("it is not a regular file but a pipe, socket or device".to_owned())
+/// Says why nothing can be opened by it.
+pub(crate) fn sighting(target: &Path, ctx: &ToolContext) -> Result<Sighting, String> {
+    match &ctx.sighting {
+        Some(seen) if seen.written() == target => Ok(seen.clone()),
+        Some(_) => Err("it is not the place that was judged".to_owned()),
+        None => Sighting::take(target).map_err(|error| problem(&error)),
     }
 }
 
-/// Writes a file whole or not at all: a new file beside the old one is synced and takes its place.
-///
-/// Missing folders are made. A link is followed and stays a link. The mode of an existing file survives, and so does its
-/// owner where the system allows it; another name of the same file (a hard link) keeps the old content.
-///
-/// # Errors
-/// Says why; the old file is then as it was.
-pub(crate) fn write_atomic(path: &Path, content: &[u8], stop: &Stop) -> Result<(), String> {
-    let fail = |error: io::Error| reason(&error);
-    let target = follow_links(path)?;
-    let folder = target.parent().ok_or("it is a directory")?;
-    let old = match fs::metadata(&target) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(reason(&error)),
-    };
-    match &old {
-        Some(old) => {
-            refuse_special(old.file_type())?;
-            // Replacing needs no right to the file itself, so a write-protected one has to be asked.
-            OpenOptions::new().write(true).open(&target).map_err(fail)?;
-        }
-        None => fs::create_dir_all(folder).map_err(fail)?,
+/// Why something was not opened, in words.
+pub(crate) fn problem(error: &OpenError) -> String {
+    match error {
+        OpenError::Io(error) => reason(error),
+        other => other.to_string(),
     }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".meshapi-").suffix(".tmp");
-    // As any program would create it: the umask takes its part away.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    file.write_all(content).map_err(fail)?;
-    if let Some(old) = &old {
-        keep_owner_and_mode(file.as_file(), old).map_err(fail)?;
-    }
-    file.as_file().sync_all().map_err(fail)?;
-    if stop.is_set() {
-        return Err("the call was cancelled".to_owned());
-    }
-    file.persist(&target).map_err(|error| reason(&error.error))?;
-    sync_folder(folder).map_err(fail)
-}
-
-#[cfg(unix)]
-fn keep_owner_and_mode(file: &File, old: &fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        // Only root may give files away; for everyone else the file becomes theirs, as with any editor.
-        let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
-    }
-    file.set_permissions(old.permissions())
-}
-
-#[cfg(not(unix))]
-fn keep_owner_and_mode(file: &File, old: &fs::Metadata) -> io::Result<()> {
-    file.set_permissions(old.permissions())
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // The file has its name; a folder that may not be opened, or a file system without this call, is no failure.
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// The file that a path means once links are followed; the last one need not exist.
-fn follow_links(path: &Path) -> Result<PathBuf, String> {
-    let mut target = path.to_path_buf();
-    for _ in 0..MAX_LINKS {
-        match fs::read_link(&target) {
-            Ok(next) => target = target.parent().map_or_else(|| next.clone(), |folder| folder.join(&next)),
-            Err(_) => return Ok(target),
-        }
-    }
-    Err("its links lead in a circle".to_owned())
 }
 
 /// Reads a file whole, if it is not larger than `max_bytes`.
 ///
 /// # Errors
 /// Says why it cannot be read; too large is such a reason.
-pub(crate) fn read_whole(path: &Path, max_bytes: u64, stop: &Stop) -> Result<Vec<u8>, String> {
-    let file = open_regular(path)?;
+pub(crate) fn read_whole(file: OpenedForRead, max_bytes: u64, stop: &Stop) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let mut reader = stop.reader(file).take(max_bytes + 1);
     reader.read_to_end(&mut content).map_err(|error| reason(&error))?;
@@ -270,12 +169,19 @@ pub(crate) fn test_context(cwd: &Path) -> ToolContext {
         line: Default::default(),
         sandbox: None,
         grants: Vec::new(),
+        sighting: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn write(path: &Path, content: &[u8], stop: &Stop) -> Result<(), OpenError> {
+        Sighting::take(path)?.open_write()?.replace(content, || stop.is_set())
+    }
 
     #[test]
     fn paths_lead_where_a_shell_would() {
@@ -317,10 +223,11 @@ mod tests {
         )
         .unwrap();
         for path in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
-            assert!(open_regular(path).is_err());
+            assert!(Sighting::take(path).unwrap().open_read().is_err());
         }
-        assert_eq!(open_regular(folder.path()).unwrap_err(), "it is a directory");
-        assert!(write_atomic(&pipe, b"x", &Stop::default()).is_err());
+        let error = Sighting::take(folder.path()).unwrap().open_read().unwrap_err();
+        assert_eq!(problem(&error), "it is a directory");
+        assert!(write(&pipe, b"x", &Stop::default()).is_err());
     }
 
     #[cfg(unix)]
@@ -335,13 +242,13 @@ mod tests {
         symlink("not/yet", at("dangling")).unwrap();
         symlink("circle", at("circle")).unwrap();
         let stop = Stop::default();
-        write_atomic(&at("link"), b"new", &stop).unwrap();
+        write(&at("link"), b"new", &stop).unwrap();
         assert_eq!(fs::read(at("real")).unwrap(), b"new");
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
         assert_eq!(fs::metadata(at("real")).unwrap().permissions().mode() & 0o7777, 0o750);
-        write_atomic(&at("dangling"), b"x", &stop).unwrap();
+        write(&at("dangling"), b"x", &stop).unwrap();
         assert_eq!(fs::read(at("not/yet")).unwrap(), b"x");
-        assert!(write_atomic(&at("circle"), b"x", &stop).is_err());
+        assert!(write(&at("circle"), b"x", &stop).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5, "no temporary file is left");
     }
 
@@ -352,7 +259,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let stop = Stop::default();
         stop.set();
-        assert!(write_atomic(&path, b"new", &stop).is_err());
+        assert!(write(&path, b"new", &stop).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -1,13 +1,8 @@
 //! `glob`: files by the pattern of their names, newest first.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, path::PathBuf, time::SystemTime};
 
-use mesh_safety::Action;
+use mesh_safety::{Action, Sighting};
 
 use super::{
     files::{self, Stop, path_arg, plural},
@@ -55,7 +50,8 @@ impl Tool for Glob {
                 Err(problem) => return ToolOutput::error(problem),
             };
             let ctx = ctx.clone();
-            files::blocking(move |stop| match find(&root, &names, &ctx, stop) {
+            let seen = files::sighting(&root, &ctx);
+            files::blocking(move |stop| match seen.and_then(|seen| find(&seen, &names, &ctx, stop)) {
                 Ok(text) => ToolOutput::ok(text),
                 Err(problem) => {
                     ToolOutput::error(format!("cannot search {}: {problem}", files::shown(&root, &ctx)))
@@ -75,15 +71,22 @@ fn place(args: &Args, ctx: &ToolContext) -> (PathBuf, String) {
     })
 }
 
-fn find(root: &Path, names: &NamePattern, ctx: &ToolContext, stop: &Stop) -> Result<String, String> {
+fn find(seen: &Sighting, names: &NamePattern, ctx: &ToolContext, stop: &Stop) -> Result<String, String> {
+    let root = seen.written();
+    let tree = walk::Tree::open(seen)?;
     // The oldest of those kept is on top, to make room for a newer one.
     let mut kept: BinaryHeap<(Reverse<SystemTime>, PathBuf)> = BinaryHeap::new();
     let mut total = 0u64;
+    let mut gone = 0u64;
     let unread = walk::files_below(root, names.wants_hidden(), stop, |entry| {
         if names.matches(entry.path(), root, ctx) {
+            // A name that is not below the opened folder was found behind a link that somebody put there meanwhile.
+            let Some(changed) = tree.modified(entry) else {
+                gone += 1;
+                return true;
+            };
             total += 1;
-            let changed = entry.metadata().ok().and_then(|about| about.modified().ok());
-            kept.push((Reverse(changed.unwrap_or(SystemTime::UNIX_EPOCH)), entry.path().to_path_buf()));
+            kept.push((Reverse(changed), entry.path().to_path_buf()));
             if kept.len() > SHOWN {
                 kept.pop();
             }
@@ -98,15 +101,15 @@ fn find(root: &Path, names: &NamePattern, ctx: &ToolContext, stop: &Stop) -> Res
     } else if shown as u64 != total {
         lines.push(format!("[{shown} of {} shown, the newest]", plural(total, "file")));
     }
-    if unread > 0 {
-        lines.push(format!("[{} could not be read]", plural(unread, "folder")));
+    if unread + gone > 0 {
+        lines.push(format!("[{} could not be read]", plural(unread + gone, "folder")));
     }
     Ok(lines.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{fs, path::Path, time::Duration};
 
     use serde_json::{Value, json};
 

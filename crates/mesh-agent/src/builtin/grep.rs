@@ -1,17 +1,17 @@
 //! `grep`: lines by regular expression, in a file or a tree; ignore files are kept.
 
-use std::{fmt::Write, io, path::Path};
+use std::{fmt::Write, io};
 
 use grep_matcher::{LineTerminator, Matcher};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{
     BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkContextKind, SinkMatch,
 };
-use mesh_safety::{Action, Policy, judge_read};
+use mesh_safety::{Action, OpenedForRead, Policy, Sighting, judge_opened};
 
 use super::{
     files::{self, Stop, path_arg, plural},
-    walk::{self, NamePattern},
+    walk::{self, NamePattern, Tree},
 };
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, args};
 
@@ -70,7 +70,8 @@ impl Tool for Grep {
                 Err(problem) => return ToolOutput::error(problem),
             };
             let name = path_arg(args).unwrap_or(".").to_owned();
-            files::blocking(move |stop| match query.search(&files::resolve(&name, &ctx), &ctx, stop) {
+            let seen = files::sighting(&files::resolve(&name, &ctx), &ctx);
+            files::blocking(move |stop| match seen.and_then(|seen| query.search(&seen, &ctx, stop)) {
                 Ok(text) => ToolOutput::ok(text),
                 Err(problem) => ToolOutput::error(format!("cannot search {name}: {problem}")),
             })
@@ -113,7 +114,9 @@ impl Query {
         })
     }
 
-    fn search(&self, root: &Path, ctx: &ToolContext, stop: &Stop) -> Result<String, String> {
+    fn search(&self, seen: &Sighting, ctx: &ToolContext, stop: &Stop) -> Result<String, String> {
+        let root = seen.written();
+        let tree = Tree::open(seen)?;
         let mut searcher = SearcherBuilder::new()
             .line_terminator(LineTerminator::crlf())
             .line_number(true)
@@ -129,8 +132,14 @@ impl Query {
             let wanted = self.names.as_ref().is_none_or(|names| names.matches(path, root, ctx));
             if wanted && entry.file_type().is_some_and(|kind| kind.is_file() || entry.depth() == 0) {
                 // The root was judged when the call was; what lies below it has not been.
-                let is_judged = entry.depth() == 0;
-                found.search(&mut searcher, &self.matcher, path, is_judged, ctx, stop);
+                let may_show = (entry.depth() == 0).then_some(true);
+                match tree.open_read(entry) {
+                    Ok(file) => {
+                        let one = One { file, name: files::shown(path, ctx), may_show };
+                        found.search(&mut searcher, &self.matcher, &one, ctx, stop);
+                    }
+                    Err(_) => found.unread += 1,
+                }
             }
             found.matches < COUNTED
         })?;
@@ -178,21 +187,14 @@ impl Found {
         &mut self,
         searcher: &mut Searcher,
         matcher: &RegexMatcher,
-        path: &Path,
-        is_judged: bool,
+        one: &One,
         ctx: &ToolContext,
         stop: &Stop,
     ) {
-        let Ok(file) = files::open_regular(path) else {
-            self.unread += 1;
-            return;
-        };
         self.searched += 1;
         let before = self.matches;
-        let may_show = if is_judged { Some(true) } else { None };
-        let name = files::shown(path, ctx);
-        let mut lines = Lines { found: self, matcher, path, ctx, name, headed: false, may_show };
-        let outcome = searcher.search_reader(matcher, stop.reader(file), &mut lines);
+        let mut lines = Lines { found: self, matcher, one, ctx, headed: false, may_show: one.may_show };
+        let outcome = searcher.search_reader(matcher, stop.reader(&one.file), &mut lines);
         let is_withheld = lines.may_show == Some(false);
         self.withheld += u64::from(is_withheld);
         self.unread += u64::from(outcome.is_err());
@@ -230,13 +232,21 @@ impl Found {
     }
 }
 
+/// One file that is searched.
+struct One {
+    file: OpenedForRead,
+    /// As the model sees it.
+    name: String,
+    /// What is known of the read guard's answer.
+    may_show: Option<bool>,
+}
+
 /// Takes the lines of one file.
 struct Lines<'a> {
     found: &'a mut Found,
     matcher: &'a RegexMatcher,
-    path: &'a Path,
+    one: &'a One,
     ctx: &'a ToolContext,
-    name: String,
     headed: bool,
     /// What the read guard says of the file; asked at its first match, since most files have none.
     may_show: Option<bool>,
@@ -244,10 +254,10 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn may_show(&mut self) -> bool {
-        let (path, ctx) = (self.path, self.ctx);
+        let (file, ctx) = (&self.one.file, self.ctx);
         *self.may_show.get_or_insert_with(|| {
             let (workspace, home) = (ctx.cwd.clone(), ctx.home.clone());
-            judge_read(path, &Policy { workspace, home, ..Policy::default() }).is_allow()
+            judge_opened(file, &Policy { workspace, home, ..Policy::default() }).is_allow()
         })
     }
 
@@ -259,7 +269,7 @@ impl Lines<'_> {
         }
         if !self.headed {
             let gap = if self.found.text.is_empty() { "" } else { "\n" };
-            let _ = writeln!(self.found.text, "{gap}{}", self.name);
+            let _ = writeln!(self.found.text, "{gap}{}", self.one.name);
             self.headed = true;
         }
         let _ = writeln!(self.found.text, "{}{mark}{line}", number.unwrap_or(0));
@@ -323,7 +333,7 @@ impl Sink for Lines<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use serde_json::{Value, json};
 
@@ -466,7 +476,11 @@ mod tests {
         let query = Query::from_args(json!({"pattern": "go"}).as_object().unwrap()).unwrap();
         let stop = Stop::default();
         stop.set();
-        assert!(query.search(tree.path(), &files::test_context(tree.path()), &stop).is_err());
+        assert!(
+            query
+                .search(&Sighting::take(tree.path()).unwrap(), &files::test_context(tree.path()), &stop)
+                .is_err()
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `list_dir`: one folder, sorted by name.
 
-use std::{collections::BinaryHeap, fs, path::Path};
+use std::{collections::BinaryHeap, ffi::OsStr};
 
-use mesh_safety::Action;
+use mesh_safety::{Action, Entry, OpenedFolder, Sighting};
 
 use super::files::{self, Stop, path_arg};
 use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec};
@@ -37,8 +37,8 @@ impl Tool for ListDir {
     fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a> {
         Box::pin(async move {
             let name = path_arg(args).unwrap_or(".").to_owned();
-            let target = files::resolve(&name, ctx);
-            files::blocking(move |stop| match list(&target, stop) {
+            let seen = files::sighting(&files::resolve(&name, ctx), ctx);
+            files::blocking(move |stop| match seen.and_then(|seen| list(&seen, stop)) {
                 Ok(text) => ToolOutput::ok(text),
                 Err(problem) => ToolOutput::error(format!("cannot list {name}: {problem}")),
             })
@@ -47,19 +47,16 @@ impl Tool for ListDir {
     }
 }
 
-fn list(folder: &Path, stop: &Stop) -> Result<String, String> {
-    let about = fs::metadata(folder).map_err(|error| files::reason(&error))?;
-    if !about.is_dir() {
-        return Err("it is not a folder".to_owned());
-    }
+fn list(seen: &Sighting, stop: &Stop) -> Result<String, String> {
+    let folder = seen.open_folder().map_err(|error| files::problem(&error))?;
     // Of a very large folder only the first names are kept; the last of them is on top.
     let mut kept = BinaryHeap::new();
     let mut total = 0u64;
-    for entry in fs::read_dir(folder).map_err(|error| files::reason(&error))? {
+    for name in folder.names().map_err(|error| files::reason(&error))? {
         if stop.is_set() {
             return Err("the call was cancelled".to_owned());
         }
-        kept.push(entry.map_err(|error| files::reason(&error))?.file_name());
+        kept.push(name.map_err(|error| files::reason(&error))?);
         total += 1;
         if kept.len() > SHOWN {
             kept.pop();
@@ -69,8 +66,7 @@ fn list(folder: &Path, stop: &Stop) -> Result<String, String> {
         return Ok("[the folder is empty]".to_owned());
     }
     let shown = kept.len() as u64;
-    let mut lines: Vec<String> =
-        kept.into_sorted_vec().iter().map(|name| line(&folder.join(name), &name.to_string_lossy())).collect();
+    let mut lines: Vec<String> = kept.into_sorted_vec().iter().map(|name| line(&folder, name)).collect();
     if shown < total {
         lines.push(format!("[the first {shown} of {total} entries]"));
     }
@@ -78,23 +74,21 @@ fn list(folder: &Path, stop: &Stop) -> Result<String, String> {
 }
 
 /// `name/` for a folder, `name -> target` for a link, `name  size` for a file, `name  (special)` for the rest.
-fn line(path: &Path, name: &str) -> String {
-    let name = files::one_line(name);
-    let Ok(about) = fs::symlink_metadata(path) else { return name };
-    if about.is_dir() {
-        format!("{name}/")
-    } else if about.is_symlink() {
-        let target = fs::read_link(path).unwrap_or_default();
-        format!("{name} -> {}", files::one_line(&target.to_string_lossy()))
-    } else if about.is_file() {
-        format!("{name}  {}", about.len())
-    } else {
-        format!("{name}  (special)")
+fn line(folder: &OpenedFolder, name: &OsStr) -> String {
+    let shown = files::one_line(&name.to_string_lossy());
+    match folder.entry(name) {
+        Err(_) => shown,
+        Ok(Entry::Folder) => format!("{shown}/"),
+        Ok(Entry::Link(target)) => format!("{shown} -> {}", files::one_line(&target.to_string_lossy())),
+        Ok(Entry::File(bytes)) => format!("{shown}  {bytes}"),
+        Ok(Entry::Special) => format!("{shown}  (special)"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use serde_json::{Value, json};
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::{io::Read, path::Path};
 
-use mesh_safety::Action;
+use mesh_safety::{Action, Sighting};
 
 use super::{
     files::{self, Stop, path_arg, plural},
@@ -69,8 +69,8 @@ impl Tool for ReadFile {
                     "{path} is an image file, which this tool cannot show. Ask the user to share it as an attachment."
                 ));
             }
-            let (name, target) = (path.to_owned(), files::resolve(path, ctx));
-            files::blocking(move |stop| match read(&target, range, stop) {
+            let (name, seen) = (path.to_owned(), files::sighting(&files::resolve(path, ctx), ctx));
+            files::blocking(move |stop| match seen.and_then(|seen| read(&seen, range, stop)) {
                 Ok(text) => ToolOutput::ok(text),
                 Err(problem) => ToolOutput::error(format!("cannot read {name}: {problem}")),
             })
@@ -119,10 +119,10 @@ fn is_image(path: &str) -> bool {
     suffix.is_some_and(|suffix| IMAGE_SUFFIXES.iter().any(|known| known.eq_ignore_ascii_case(suffix)))
 }
 
-/// Reads the range from the file at `path`: the text as it is, then a line in brackets on what is not there.
-fn read(path: &Path, range: Range, stop: &Stop) -> Result<String, String> {
-    let file = files::open_regular(path)?;
-    let size = file.metadata().map_or(0, |about| about.len());
+/// Reads the range from a file: the text as it is, then a line in brackets on what is not there.
+fn read(seen: &Sighting, range: Range, stop: &Stop) -> Result<String, String> {
+    let file = seen.open_read().map_err(|error| files::problem(&error))?;
+    let size = file.size();
     let mut scan = Scan::new(range);
     let mut reader = stop.reader(file);
     let mut buffer = vec![0; 64 * 1024];

@@ -1,9 +1,13 @@
 //! What `grep` and `glob` share: going through a tree without what is ignored, and matching names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::{DirEntry, WalkBuilder};
+use mesh_safety::{OpenError, OpenedFolder, OpenedForRead, Sighting};
 
 use super::files::{self, Stop};
 use crate::tool::ToolContext;
@@ -77,6 +81,48 @@ pub(crate) fn split_root(pattern: &str, ctx: &ToolContext) -> Option<(PathBuf, S
     let rest: String = parts.collect();
     let rest = if rest.is_empty() { "**".to_owned() } else { rest };
     Some((files::resolve(&folder, ctx), rest))
+}
+
+/// The place where a walk starts, opened. The walk itself goes by names; what it finds is opened from here and is below it.
+pub(crate) struct Tree(Root);
+
+enum Root {
+    Folder(OpenedFolder),
+    File(Sighting),
+}
+
+impl Tree {
+    /// # Errors
+    /// Says why the place cannot be read.
+    pub(crate) fn open(seen: &Sighting) -> Result<Tree, String> {
+        match seen.open_folder() {
+            Ok(folder) => Ok(Tree(Root::Folder(folder))),
+            Err(OpenError::NoFolder) => Ok(Tree(Root::File(seen.clone()))),
+            Err(error) => Err(files::problem(&error)),
+        }
+    }
+
+    /// Opens a file that the walk found.
+    pub(crate) fn open_read(&self, entry: &DirEntry) -> Result<OpenedForRead, OpenError> {
+        match &self.0 {
+            Root::Folder(folder) => folder.open_read(&below(entry)),
+            Root::File(seen) => seen.open_read(),
+        }
+    }
+
+    /// When a file that the walk found was changed; nothing for what is not below.
+    pub(crate) fn modified(&self, entry: &DirEntry) -> Option<SystemTime> {
+        match &self.0 {
+            Root::Folder(folder) => folder.modified(&below(entry)).ok(),
+            Root::File(_) => entry.metadata().ok()?.modified().ok(),
+        }
+    }
+}
+
+/// The entry's path from where the walk started.
+fn below(entry: &DirEntry) -> PathBuf {
+    let names: Vec<_> = entry.path().components().rev().take(entry.depth()).collect();
+    names.into_iter().rev().collect()
 }
 
 /// Goes through the files below `root`, sorted by name; hidden ones and what `.gitignore` names are left out.

@@ -1,8 +1,6 @@
 //! `write_file`: a whole file, atomically.
 
-use std::path::Path;
-
-use mesh_safety::Action;
+use mesh_safety::{Action, Sighting};
 use serde_json::Value;
 
 use super::{
@@ -60,30 +58,36 @@ impl Tool for WriteFile {
                 }
                 Some(_) => return ToolOutput::error("`content` must be a string"),
             };
-            let (name, target) = (path.to_owned(), files::resolve(path, ctx));
-            files::blocking(move |stop| write(&name, &target, content, stop)).await
+            let name = path.to_owned();
+            let seen = files::sighting(&files::resolve(path, ctx), ctx);
+            files::blocking(move |stop| match seen.and_then(|seen| write(&name, &seen, content, stop)) {
+                Ok(output) => output,
+                Err(problem) => ToolOutput::error(format!("cannot write {name}: {problem}")),
+            })
+            .await
         })
     }
 }
 
-fn write(name: &str, target: &Path, content: String, stop: &Stop) -> ToolOutput {
-    let before =
-        files::read_whole(target, DIFF_BYTES, stop).ok().and_then(|before| String::from_utf8(before).ok());
-    let old = before.as_deref().unwrap_or_default();
-    if let Some(refusal) = notes::refusal("content", &content, old.as_bytes()) {
-        return ToolOutput::error(format!("{name} was not written: {refusal}"));
+fn write(name: &str, seen: &Sighting, content: String, stop: &Stop) -> Result<ToolOutput, String> {
+    let place = seen.open_write().map_err(|error| files::problem(&error))?;
+    let old = place.open_old().ok().flatten();
+    let before = old.and_then(|old| files::read_whole(old, DIFF_BYTES, stop).ok());
+    let before = before.and_then(|before| String::from_utf8(before).ok());
+    if let Some(refusal) =
+        notes::refusal("content", &content, before.as_deref().unwrap_or_default().as_bytes())
+    {
+        return Ok(ToolOutput::error(format!("{name} was not written: {refusal}")));
     }
-    if let Err(problem) = files::write_atomic(target, content.as_bytes(), stop) {
-        return ToolOutput::error(format!("cannot write {name}: {problem}"));
-    }
+    place.replace(content.as_bytes(), || stop.is_set()).map_err(|error| files::problem(&error))?;
     let text = format!("OK — wrote {} chars to {name}", content.chars().count());
-    let change = FileChange { path: target.to_path_buf(), before, after: content };
-    ToolOutput { change: Some(Box::new(change)), ..ToolOutput::ok(text) }
+    let change = FileChange { path: seen.written().to_path_buf(), before, after: content };
+    Ok(ToolOutput { change: Some(Box::new(change)), ..ToolOutput::ok(text) })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use serde_json::json;
 

@@ -10,7 +10,7 @@ mod registry;
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
 use mesh_safety::{
-    Action,
+    Action, Sighting,
     sandbox::{Denial, Grant, Sandbox},
 };
 use serde_json::{Map, Value};
@@ -58,7 +58,7 @@ pub trait Tool: Send + Sync {
     fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a>;
 }
 
-/// What every tool may know of its surroundings. Fixed for a session: no tool argument can change it.
+/// What every tool may know of its surroundings. Fixed for a session but for what was judged: no tool argument can change it.
 #[derive(Clone, Debug)]
 pub struct ToolContext {
     /// Working directory; relative paths start here. Absolute.
@@ -73,6 +73,8 @@ pub struct ToolContext {
     pub sandbox: Option<Arc<Sandbox>>,
     /// What the user lets this one call have beyond the sandbox's policy.
     pub grants: Vec<Grant>,
+    /// What the path of this call named when it was judged. A file tool opens this and nothing else.
+    pub sighting: Option<Sighting>,
 }
 
 /// The environment of child processes: the parent's, less what must not leak.

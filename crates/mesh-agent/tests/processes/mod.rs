@@ -27,6 +27,7 @@ pub(crate) fn context(cwd: &Path) -> ToolContext {
         line: Default::default(),
         sandbox: None,
         grants: Vec::new(),
+        sighting: None,
     }
 }
 

@@ -1,14 +1,18 @@
 //! The tables put to a user's home and workspace: what a read or a write of a path meets.
 
-#[cfg(feature = "fs")]
-use std::cell::OnceCell;
 use std::path::{Component, Path, PathBuf};
+#[cfg(feature = "fs")]
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
 
 use super::parts::Parts;
 use super::places::{self, Strictness};
-#[cfg(feature = "fs")]
-use super::resolve;
 use super::spell::{lexical, spell};
+#[cfg(feature = "fs")]
+use super::{opened::Sighting, resolve};
 use crate::Policy;
 use crate::rules::{Access, Effect, Rule};
 
@@ -70,6 +74,9 @@ pub(crate) struct Guard<'a> {
     /// The key stores that exist in the home, looked up once.
     #[cfg(feature = "fs")]
     stores: OnceCell<Vec<resolve::Store>>,
+    /// What was looked at: one look decides all that is said of a path.
+    #[cfg(feature = "fs")]
+    seen: RefCell<HashMap<PathBuf, Rc<resolve::Seen>>>,
 }
 
 impl<'a> Guard<'a> {
@@ -85,7 +92,27 @@ impl<'a> Guard<'a> {
             roots,
             #[cfg(feature = "fs")]
             stores: OnceCell::new(),
+            #[cfg(feature = "fs")]
+            seen: RefCell::default(),
         }
+    }
+
+    /// What the judgement leans on.
+    pub(crate) fn policy(&self) -> &'a Policy {
+        self.policy
+    }
+
+    /// What the path named when it was judged; nothing for a path that is not spelled plainly.
+    #[cfg(feature = "fs")]
+    pub(crate) fn sighting(&self, path: &Path) -> Option<Sighting> {
+        let seen = self.seen(path, &self.policy.workspace).ok()?;
+        Some(Sighting::new(path, &seen))
+    }
+
+    /// Takes what was opened as what its path names.
+    #[cfg(feature = "fs")]
+    pub(super) fn pin(&self, opened: resolve::Seen) {
+        self.seen.borrow_mut().insert(opened.real.clone(), Rc::new(opened));
     }
 
     /// Judges a read. A relative path starts at `base`.
@@ -145,9 +172,9 @@ impl<'a> Guard<'a> {
         }
         let written = lexical(&spell(path, base, self.policy.home.as_deref()).ok()?);
         #[cfg(feature = "fs")]
-        let real = resolve::follow(&written).ok()?;
+        let seen = self.seen(path, base).ok()?;
         #[cfg(feature = "fs")]
-        let sights = [written.as_path(), real.as_path()];
+        let sights = [written.as_path(), seen.real.as_path()];
         #[cfg(not(feature = "fs"))]
         let sights = [written.as_path()];
         let home = self.policy.home.as_deref();
@@ -183,7 +210,7 @@ impl<'a> Guard<'a> {
     /// Whether a folder stands there.
     #[cfg(feature = "fs")]
     pub(crate) fn stands_folder(&self, path: &Path, base: &Path) -> bool {
-        self.real(path, base).is_ok_and(|real| resolve::kind(&real) == resolve::Kind::Folder)
+        self.seen(path, base).is_ok_and(|seen| seen.kind() == resolve::Kind::Folder)
     }
 
     /// Whether a folder stands there: known without looking only of the workspace itself.
@@ -276,7 +303,7 @@ impl<'a> Guard<'a> {
         let as_written = self.sight(&written);
         #[cfg(feature = "fs")]
         let sights = {
-            let real = self.sight(&resolve::follow(&written).map_err(|_| Finding::Loop)?);
+            let real = self.sight(&self.look(&written)?.real);
             // What is written may only look as if it were outside: a workspace that is reached by a link.
             vec![Sight { inside: as_written.inside || real.inside, ..as_written }, real]
         };
@@ -289,8 +316,8 @@ impl<'a> Guard<'a> {
     #[cfg(feature = "fs")]
     fn leads_out(&self, path: &Path, base: &Path) -> Result<bool, Finding> {
         let written = spell(path, base, self.policy.home.as_deref())?;
-        let real = resolve::follow(&written).map_err(|_| Finding::Loop)?;
-        Ok(self.sight(&written).inside && !self.sight(&real).inside)
+        let seen = self.look(&written)?;
+        Ok(self.sight(&written).inside && !self.sight(&seen.real).inside)
     }
 
     fn sight(&self, path: &Path) -> Sight {
@@ -310,12 +337,12 @@ impl<'a> Guard<'a> {
 
     #[cfg(feature = "fs")]
     fn read_of_what_stands_there(&self, path: &Path, base: &Path) -> Result<(), Finding> {
-        let real = self.real(path, base)?;
-        if self.is_in_store(&real) {
+        let seen = self.seen(path, base)?;
+        if self.is_in_store(&seen) {
             return Err(Finding::Secret("another name of a file in one of the home's key stores".to_owned()));
         }
-        let device = real.starts_with("/dev") || real.starts_with("/proc");
-        match resolve::kind(&real) {
+        let device = seen.real.starts_with("/dev") || seen.real.starts_with("/proc");
+        match seen.kind() {
             resolve::Kind::Special if !device => Err(Finding::Special("a pipe, socket or device")),
             _ => Ok(()),
         }
@@ -323,11 +350,11 @@ impl<'a> Guard<'a> {
 
     #[cfg(feature = "fs")]
     fn write_to_what_stands_there(&self, path: &Path, base: &Path) -> Result<(), Finding> {
-        let real = self.real(path, base)?;
-        if self.is_in_store(&real) {
+        let seen = self.seen(path, base)?;
+        if self.is_in_store(&seen) {
             return Err(Finding::Secret("another name of a file in one of the home's key stores".to_owned()));
         }
-        match resolve::kind(&real) {
+        match seen.kind() {
             resolve::Kind::Folder => Err(Finding::Special("a folder stands there")),
             resolve::Kind::Special => Err(Finding::Special("a pipe, socket or device")),
             resolve::Kind::File { names } if names > 1 => {
@@ -338,18 +365,28 @@ impl<'a> Guard<'a> {
     }
 
     #[cfg(feature = "fs")]
-    fn real(&self, path: &Path, base: &Path) -> Result<PathBuf, Finding> {
-        let written = spell(path, base, self.policy.home.as_deref())?;
-        resolve::follow(&written).map_err(|_| Finding::Loop)
+    fn seen(&self, path: &Path, base: &Path) -> Result<Rc<resolve::Seen>, Finding> {
+        self.look(&spell(path, base, self.policy.home.as_deref())?)
+    }
+
+    /// Looks once at what a spelled path names.
+    #[cfg(feature = "fs")]
+    fn look(&self, written: &Path) -> Result<Rc<resolve::Seen>, Finding> {
+        if let Some(seen) = self.seen.borrow().get(written) {
+            return Ok(seen.clone());
+        }
+        let seen = Rc::new(resolve::Seen::at(written).map_err(|_| Finding::Loop)?);
+        self.seen.borrow_mut().insert(written.to_owned(), seen.clone());
+        Ok(seen)
     }
 
     #[cfg(feature = "fs")]
-    fn is_in_store(&self, real: &Path) -> bool {
+    fn is_in_store(&self, seen: &resolve::Seen) -> bool {
         let Some(home) = self.policy.home.as_deref().filter(|home| home.parent().is_some()) else {
             return false;
         };
         let look = || resolve::stores(places::home_stores().map(|store| home.join(store)));
-        resolve::is_in_store(real, self.stores.get_or_init(look))
+        resolve::is_in_store(seen, self.stores.get_or_init(look))
     }
 
     #[cfg(not(feature = "fs"))]

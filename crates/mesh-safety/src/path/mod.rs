@@ -1,8 +1,11 @@
 //! Guards of reads and writes: workspace scope and sensitive places, links resolved (seed 14.1 to 14.5, D-24, D-26).
 //!
-//! A path is judged twice: as it is written, and, with the feature `fs`, as what it really names. Both must pass.
+//! A path is judged twice: as it is written, and, with the feature `fs`, as what it really names. Both must pass. What passed is
+//! opened by its [`Sighting`]: a path that leads elsewhere by then is refused.
 
 mod guard;
+#[cfg(feature = "fs")]
+mod opened;
 mod parts;
 mod places;
 #[cfg(feature = "fs")]
@@ -12,6 +15,8 @@ mod spell;
 use std::path::Path;
 
 pub(crate) use guard::{Finding, Guard, Scope};
+#[cfg(feature = "fs")]
+pub use opened::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, Sighting, judge_opened};
 pub(crate) use parts::matches;
 pub(crate) use places::Strictness;
 #[cfg(feature = "sandbox")]
@@ -24,25 +29,28 @@ use crate::{Decision, PermissionMode, Policy};
 ///
 /// `~` is the home, and a relative path starts at the workspace. There is no scope: where to read is the matrix's matter.
 pub fn judge_read(path: impl AsRef<Path>, policy: &Policy) -> Decision {
-    let guard = Guard::new(policy);
-    decide("reading", path.as_ref(), guard.read(path.as_ref(), &policy.workspace, Strictness::Seed))
+    read_by(&Guard::new(policy), path.as_ref())
+}
+
+/// As [`judge_read`], by a guard that may have looked before.
+pub(crate) fn read_by(guard: &Guard<'_>, path: &Path) -> Decision {
+    decide("reading", path, guard.read(path, &guard.policy().workspace, Strictness::Seed))
 }
 
 /// Judges the creation or change of one file: as for reading, and what runs later asks too (D-26).
 ///
 /// Outside bypass the file must also lie inside the workspace (seed 14.4).
 pub fn judge_write(path: impl AsRef<Path>, mode: PermissionMode, policy: &Policy) -> Decision {
-    let guard = Guard::new(policy);
+    write_by(&Guard::new(policy), path.as_ref(), mode)
+}
+
+/// As [`judge_write`], by a guard that may have looked before.
+pub(crate) fn write_by(guard: &Guard<'_>, path: &Path, mode: PermissionMode) -> Decision {
     let scope = match mode {
         PermissionMode::Default | PermissionMode::AcceptEdits | PermissionMode::Auto => Scope::Workspace,
         PermissionMode::Bypass => Scope::Anywhere,
     };
-    decide("writing", path.as_ref(), guard.write(path.as_ref(), &policy.workspace, scope))
-}
-
-/// Returns whether the path, with its links followed, lies inside the workspace.
-pub(crate) fn is_in_workspace(path: &Path, policy: &Policy) -> bool {
-    Guard::new(policy).is_inside(path, &policy.workspace)
+    decide("writing", path, guard.write(path, &guard.policy().workspace, scope))
 }
 
 fn decide(verb: &str, path: &Path, found: Result<(), Finding>) -> Decision {

@@ -1,7 +1,7 @@
 //! What a path really names on this machine: links followed, one file under two names recognised.
 //!
-//! Only looking, never opening. What is judged here can change before it is opened; whoever opens it should do so without
-//! following links again.
+//! Only looking, never opening. What is judged here can change before it is opened: `opened` opens it without following links
+//! again.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -73,13 +73,43 @@ pub(super) enum Kind {
     Special,
 }
 
-/// Looks at what a path names. Links are followed.
-pub(super) fn kind(path: &Path) -> Kind {
-    match fs::metadata(path) {
-        Err(_) => Kind::Absent,
-        Ok(found) if found.is_dir() => Kind::Folder,
-        Ok(found) if found.is_file() => Kind::File { names: names_of(&found) },
-        Ok(_) => Kind::Special,
+/// What a path named when it was looked at.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The path without its links.
+    pub(super) real: PathBuf,
+    /// What stood there.
+    found: Option<Metadata>,
+}
+
+impl Seen {
+    /// Looks at what a path names. Links are followed.
+    ///
+    /// # Errors
+    /// When the links do not end.
+    pub(super) fn at(path: &Path) -> Result<Seen, LinkLoop> {
+        let real = follow(path)?;
+        let found = fs::symlink_metadata(&real).ok();
+        Ok(Seen { real, found })
+    }
+
+    /// What was opened, under the path by which it was.
+    pub(super) fn opened(real: PathBuf, found: Metadata) -> Seen {
+        Seen { real, found: Some(found) }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match &self.found {
+            None => Kind::Absent,
+            Some(found) if found.is_dir() => Kind::Folder,
+            Some(found) if found.is_file() => Kind::File { names: names_of(found) },
+            Some(_) => Kind::Special,
+        }
+    }
+
+    /// Which file it is, by whatever name.
+    pub(super) fn id(&self) -> Option<Id> {
+        self.found.as_ref().and_then(id)
     }
 }
 
@@ -101,14 +131,14 @@ pub(super) fn stores(places: impl Iterator<Item = PathBuf>) -> Vec<Store> {
 
 /// Whether the path is, or lies below, one of the stores under any other name: a second mount, another spelling of the home, a
 /// hard link to a file directly in one of them (D-24).
-pub(super) fn is_in_store(path: &Path, stores: &[Store]) -> bool {
+pub(super) fn is_in_store(seen: &Seen, stores: &[Store]) -> bool {
     if stores.is_empty() {
         return false;
     }
-    let own = fs::metadata(path).ok().and_then(|found| id(&found));
+    let own = seen.id();
     let above: Vec<Id> =
-        path.ancestors().skip(1).filter_map(|above| id(&fs::metadata(above).ok()?)).collect();
-    let is_linked = matches!(kind(path), Kind::File { names } if names > 1);
+        seen.real.ancestors().skip(1).filter_map(|above| id(&fs::metadata(above).ok()?)).collect();
+    let is_linked = matches!(seen.kind(), Kind::File { names } if names > 1);
     stores.iter().any(|store| {
         own == Some(store.id)
             || above.contains(&store.id)
@@ -126,26 +156,27 @@ fn holds_file(folder: &Path, wanted: Option<Id>) -> bool {
     wanted.is_some() && files.any(|found| id(&found) == wanted)
 }
 
-type Id = (u64, u64);
+/// Device and inode.
+pub(super) type Id = (u64, u64);
 
 #[cfg(unix)]
-fn id(found: &Metadata) -> Option<Id> {
+pub(super) fn id(found: &Metadata) -> Option<Id> {
     use std::os::unix::fs::MetadataExt;
     Some((found.dev(), found.ino()))
 }
 
 #[cfg(not(unix))]
-fn id(_: &Metadata) -> Option<Id> {
+pub(super) fn id(_: &Metadata) -> Option<Id> {
     None
 }
 
 #[cfg(unix)]
-fn names_of(found: &Metadata) -> u64 {
+pub(super) fn names_of(found: &Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
     found.nlink()
 }
 
 #[cfg(not(unix))]
-fn names_of(_: &Metadata) -> u64 {
+pub(super) fn names_of(_: &Metadata) -> u64 {
     1
 }
