@@ -139,6 +139,7 @@ impl Answer {
 }
 
 /// A program under construction.
+#[derive(Default, PartialEq, Eq)]
 struct Program(Vec<Instruction>);
 
 impl Program {
@@ -166,18 +167,48 @@ impl Program {
         self.answer(answer);
     }
 
-    /// Runs these instructions for one call only; they load and end by themselves.
-    fn for_call(&mut self, call: c_long, body: impl FnOnce(&mut Program)) {
-        let mut inner = Program(Vec::new());
-        body(&mut inner);
-        self.push(JUMP_EQUAL, call as u32, 0, inner.0.len() as u8);
-        self.0.append(&mut inner.0);
+    /// Finds the number that was loaded among these calls, which are sorted, and goes on with what is done for it.
+    fn find(&mut self, calls: &[(u32, usize)], jumps: &mut Vec<Jump>) {
+        /// So many are asked one after the other: halving costs an instruction too.
+        const FEW: usize = 6;
+        if calls.len() <= FEW {
+            for (index, (call, done)) in calls.iter().enumerate() {
+                let is_last = index + 1 == calls.len();
+                jumps.push(Jump { at: self.0.len(), if_true: *done, if_false: is_last.then_some(ALLOWED) });
+                self.push(JUMP_EQUAL, *call, 0, 0);
+            }
+            return;
+        }
+        let (below, above) = calls.split_at(calls.len() / 2);
+        let at = self.0.len();
+        self.push(JUMP_AT_LEAST, above[0].0, 0, 0);
+        self.find(below, jumps);
+        self.0[at].if_true = distance(at, self.0.len());
+        self.find(above, jumps);
     }
+}
+
+/// A jump to what is done for a call, before it is known where that will stand.
+struct Jump {
+    at: usize,
+    if_true: usize,
+    if_false: Option<usize>,
+}
+
+/// The instructions between one that jumps and where it leads.
+fn distance(from: usize, to: usize) -> u8 {
+    u8::try_from(to - from - 1).expect("the program is shorter than 256 instructions")
+}
+
+/// What is done for one call; it loads and ends by itself.
+fn body(fill: impl FnOnce(&mut Program)) -> Program {
+    let mut body = Program::default();
+    fill(&mut body);
+    body
 }
 
 /// The program for a confined command.
 pub(crate) fn program(sockets: Sockets) -> Vec<Instruction> {
-    let denied = Answer::Error(libc::EPERM);
     let mut program = Program(Vec::with_capacity(256));
     program.load(AT_ARCH);
     program.unless(ARCH, Answer::Kill);
@@ -187,42 +218,95 @@ pub(crate) fn program(sockets: Sockets) -> Vec<Instruction> {
         program.push(JUMP_AT_LEAST, 0x4000_0000, 0, 1);
         program.answer(Answer::Error(libc::ENOSYS));
     }
-    for &call in UNKNOWN {
-        program.when(call as u32, Answer::Error(libc::ENOSYS));
+    // Calls that get the same share its instructions, and are found by halves: the kernel translates the program, and tries it
+    // for every number that there is, so that its length is felt by each command.
+    let mut done = vec![body(|body| body.answer(Answer::Allow))];
+    let calls: Vec<(u32, usize)> = calls(sockets)
+        .into_iter()
+        .map(|(call, body)| {
+            let known = done.iter().position(|known| *known == body);
+            (
+                call,
+                known.unwrap_or_else(|| {
+                    done.push(body);
+                    done.len() - 1
+                }),
+            )
+        })
+        .collect();
+    let mut jumps = Vec::with_capacity(calls.len());
+    program.find(&calls, &mut jumps);
+    let starts: Vec<usize> = done
+        .into_iter()
+        .map(|mut body| {
+            let start = program.0.len();
+            program.0.append(&mut body.0);
+            start
+        })
+        .collect();
+    for Jump { at, if_true, if_false } in jumps {
+        program.0[at].if_true = distance(at, starts[if_true]);
+        program.0[at].if_false = if_false.map_or(0, |allowed| distance(at, starts[allowed]));
     }
-    program.for_call(libc::SYS_clone, |body| {
-        body.load(argument(0));
-        body.push(JUMP_ANY_BIT, NEW_NAMESPACES, 0, 1);
-        body.answer(denied);
-        body.answer(Answer::Allow);
-    });
-    program.for_call(libc::SYS_ioctl, |body| {
-        body.load(argument(1));
-        for request in TYPING {
-            body.when(request, denied);
-        }
-        body.answer(Answer::Allow);
-    });
-    for &(call, mode) in MODES {
-        program.for_call(call, |body| set_id(body, call, mode));
-    }
-    program.for_call(libc::SYS_memfd_create, |body| {
-        body.load(argument(1));
-        body.push(JUMP_ANY_BIT, NO_EXEC, 1, 0);
-        body.answer(Answer::Error(libc::ENOSYS));
-        body.answer(Answer::Allow);
-    });
-    program.for_call(libc::SYS_socket, |body| socket(body, sockets));
-    program.for_call(libc::SYS_socketpair, |body| {
-        body.load(argument(0));
-        body.unless(libc::AF_UNIX as u32, denied);
-        body.answer(Answer::Allow);
-    });
-    for &call in DENIED {
-        program.when(call as u32, denied);
-    }
-    program.answer(Answer::Allow);
     program.0
+}
+
+/// Where among what is done stands that a call is allowed.
+const ALLOWED: usize = 0;
+
+/// Every call that is not simply allowed, sorted.
+fn calls(sockets: Sockets) -> Vec<(u32, Program)> {
+    let denied = Answer::Error(libc::EPERM);
+    let mut calls = Vec::with_capacity(128);
+    let mut add = |call: c_long, body: Program| calls.push((call as u32, body));
+    for &call in UNKNOWN {
+        add(call, body(|body| body.answer(Answer::Error(libc::ENOSYS))));
+    }
+    add(
+        libc::SYS_clone,
+        body(|body| {
+            body.load(argument(0));
+            body.push(JUMP_ANY_BIT, NEW_NAMESPACES, 0, 1);
+            body.answer(denied);
+            body.answer(Answer::Allow);
+        }),
+    );
+    add(
+        libc::SYS_ioctl,
+        body(|body| {
+            body.load(argument(1));
+            for request in TYPING {
+                body.when(request, denied);
+            }
+            body.answer(Answer::Allow);
+        }),
+    );
+    for &(call, mode) in MODES {
+        add(call, body(|body| set_id(body, call, mode)));
+    }
+    add(
+        libc::SYS_memfd_create,
+        body(|body| {
+            body.load(argument(1));
+            body.push(JUMP_ANY_BIT, NO_EXEC, 1, 0);
+            body.answer(Answer::Error(libc::ENOSYS));
+            body.answer(Answer::Allow);
+        }),
+    );
+    add(libc::SYS_socket, body(|body| socket(body, sockets)));
+    add(
+        libc::SYS_socketpair,
+        body(|body| {
+            body.load(argument(0));
+            body.unless(libc::AF_UNIX as u32, denied);
+            body.answer(Answer::Allow);
+        }),
+    );
+    for &call in DENIED {
+        add(call, body(|body| body.answer(denied)));
+    }
+    calls.sort_by_key(|(call, _)| *call);
+    calls
 }
 
 /// No file gets the set-id bits.
@@ -329,6 +413,24 @@ mod tests {
         check(Sockets::Own, libc::SYS_ioctl, [0, 0x5401, 0], Answer::Allow);
         check(Sockets::Own, libc::SYS_memfd_create, [0, 1, 0], ABSENT);
         check(Sockets::Own, libc::SYS_memfd_create, [0, 9, 0], Answer::Allow);
+    }
+
+    #[test]
+    fn every_number_finds_its_own_answer() {
+        for sockets in [Sockets::Own, Sockets::None] {
+            let (program, calls) = (program(sockets), calls(sockets));
+            assert!(calls.windows(2).all(|two| two[0].0 < two[1].0), "a call stands there twice");
+            // More than there are, and all the arguments that any of them looks at.
+            for number in 0..2048 {
+                let body = calls.iter().find(|(call, _)| *call == number);
+                for argument in [0, 1, 2, 3, 9, 16, 0x5412, 0o4755, NEW_NAMESPACES, MAKES] {
+                    let arguments = [argument; 4];
+                    let want =
+                        body.map_or(Answer::Allow.value(), |(_, body)| run(&body.0, ARCH, number, arguments));
+                    assert_eq!(run(&program, ARCH, number, arguments), want, "{number} {argument:#x}");
+                }
+            }
+        }
     }
 
     #[test]
