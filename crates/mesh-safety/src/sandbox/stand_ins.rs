@@ -51,10 +51,14 @@ pub(super) enum State {
     Absent,
 }
 
+/// The writable folders of one command, held so that nobody clears up in them.
+#[derive(Debug, Default)]
+pub(super) struct Locks(Vec<File>);
+
 /// The protected names of one command. Dropping them clears up, if no other command needs the stand-ins.
 #[derive(Debug)]
 pub(super) struct StandIns {
-    locks: Vec<File>,
+    locks: Locks,
     /// All names.
     pub(super) names: Vec<(Wanted, State)>,
 }
@@ -76,17 +80,26 @@ pub(super) fn is_stand_in(wanted: &Wanted) -> bool {
     }
 }
 
-/// Holds these names: those that are absent get a stand-in.
+/// Holds these folders. Whoever forks has the new process hold them too.
 ///
 /// # Errors
-/// The folder cannot be written, or another command holds its lock for too long.
-pub(super) fn hold(roots: &[PathBuf], wanted: Vec<Wanted>) -> io::Result<StandIns> {
-    let mut held = StandIns { locks: Vec::new(), names: Vec::new() };
+/// A folder cannot be read, or another command clears up in it for too long.
+pub(super) fn lock(roots: &[PathBuf]) -> io::Result<Locks> {
+    let mut locks = Locks::default();
     for root in roots {
         let lock = File::open(root)?;
         wait_for(&lock)?;
-        held.locks.push(lock);
+        locks.0.push(lock);
     }
+    Ok(locks)
+}
+
+/// Holds these names: those that are absent get a stand-in.
+///
+/// # Errors
+/// A folder cannot be written.
+pub(super) fn hold(locks: Locks, wanted: Vec<Wanted>) -> io::Result<StandIns> {
+    let mut held = StandIns { locks, names: Vec::new() };
     let mut maker = Maker { folder: None, node: None };
     for wanted in wanted {
         let state = match maker.make(&wanted) {
@@ -183,7 +196,7 @@ impl Drop for StandIns {
         // With another command at work in one of the folders, the last of them clears up.
         let alone = |lock: &File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
         let mut ours = self.names.iter().filter(|(_, state)| *state == State::StandIn).peekable();
-        if ours.peek().is_some() && self.locks.iter().all(alone) {
+        if ours.peek().is_some() && self.locks.0.iter().all(alone) {
             for (wanted, _) in ours {
                 let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else {
                     continue;
@@ -217,8 +230,8 @@ mod tests {
         let root = folder.path().to_owned();
         fs::create_dir(root.join(".git")).unwrap();
         let roots = [root.clone()];
-        let first = hold(&roots, wanted(&root)).unwrap();
-        let second = hold(&roots, wanted(&root)).unwrap();
+        let first = hold(lock(&roots).unwrap(), wanted(&root)).unwrap();
+        let second = hold(lock(&roots).unwrap(), wanted(&root)).unwrap();
         assert_eq!((ours(&first), ours(&second)), (2, 2));
         drop(first);
         assert!(is_there(&root.join(".vscode")) && is_there(&root.join(".git/commondir")));
@@ -233,10 +246,10 @@ mod tests {
         let root = folder.path().to_owned();
         fs::create_dir(root.join(".git")).unwrap();
         fs::write(root.join(".git/commondir"), "..").unwrap();
-        let left = hold(&[], wanted(&root)).unwrap();
+        let left = hold(Locks::default(), wanted(&root)).unwrap();
         assert_eq!(ours(&left), 1);
         std::mem::forget(left);
-        drop(hold(std::slice::from_ref(&root), wanted(&root)).unwrap());
+        drop(hold(lock(std::slice::from_ref(&root)).unwrap(), wanted(&root)).unwrap());
         assert!(!is_there(&root.join(".vscode")));
         assert_eq!(fs::read_to_string(root.join(".git/commondir")).unwrap(), "..");
     }

@@ -130,8 +130,12 @@ pub(super) fn reap_until(child: Pid, signals: &Signals, porter: Option<i32>) -> 
                     end = Some(ended(ExitStatus::from_raw(status.as_raw())));
                     continue;
                 }
-                let left_running = matches!(waitpid(None, WaitOptions::NOHANG), Ok(None));
-                return (ended(ExitStatus::from_raw(status.as_raw())), left_running);
+                // Those that have ended too are only still to be reaped.
+                let mut rest = waitpid(None, WaitOptions::NOHANG);
+                while let Ok(Some(_)) = rest {
+                    rest = waitpid(None, WaitOptions::NOHANG);
+                }
+                return (ended(ExitStatus::from_raw(status.as_raw())), rest.is_ok());
             }
         }
         if let (Some(end), Some(porter)) = (end, porter) {
@@ -139,7 +143,7 @@ pub(super) fn reap_until(child: Pid, signals: &Signals, porter: Option<i32>) -> 
                 return (end, false);
             }
         }
-        let Some(came) = signals.wait(None) else { continue };
+        let Some(came) = signals.wait() else { continue };
         if came.signal != libc::SIGCHLD && came.from_process {
             if end.is_some() && came.signal == libc::SIGTERM {
                 // The shell that would pass it on has ended.

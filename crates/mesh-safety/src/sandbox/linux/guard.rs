@@ -1,12 +1,20 @@
-//! Which paths of the writable folders are covered: read-only, pinned in their place, or hidden.
+//! Which paths are covered: read-only, pinned in their place, or hidden. Looked for outside, while the root is built inside.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
-use super::super::{
-    places::{HOME_SECRETS, HOME_STARTUP, PROTECTED},
-    policy::Policy,
-    scan::{Found, is_there},
-    stand_ins::{StandIns, State, Wanted},
+use super::{
+    super::{
+        places::{HOME_SECRETS, HOME_STARTUP, PROTECTED},
+        policy::Policy,
+        scan::{Found, is_there},
+        stand_ins::{StandIns, State, Wanted},
+    },
+    root,
 };
 
 /// How a path is covered.
@@ -96,12 +104,55 @@ impl Guard {
         for socket in &found.sockets {
             covers.push((socket.clone(), Cover::Empty));
         }
+        covers.extend(root::hidden().into_iter().map(|place| (place, Cover::Empty)));
         // Outermost first, and of two covers of one path the stronger.
         covers.sort();
         covers.reverse();
         covers.dedup_by(|a, b| a.0 == b.0);
         covers.reverse();
         Guard { covers }
+    }
+
+    /// The covers as bytes: of each what it is, its path, and a NUL, which no path holds; an [`END`] after all.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (path, cover) in &self.covers {
+            bytes.push(cover.mark());
+            bytes.extend_from_slice(path.as_os_str().as_bytes());
+            bytes.push(0);
+        }
+        bytes.push(END);
+        bytes
+    }
+
+    /// Reads what [`to_bytes`](Guard::to_bytes) wrote, and nothing less.
+    pub(super) fn from_bytes(bytes: &[u8]) -> io::Result<Guard> {
+        let broken = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let bytes = bytes.strip_suffix(&[END]).ok_or_else(broken)?;
+        let mut covers = Vec::new();
+        for line in bytes.split_inclusive(|byte| *byte == 0) {
+            let line = line.strip_suffix(&[0]).ok_or_else(broken)?;
+            let (mark, path) = line.split_first().ok_or_else(broken)?;
+            covers.push((OsStr::from_bytes(path).into(), Cover::of_mark(*mark).ok_or_else(broken)?));
+        }
+        Ok(Guard { covers })
+    }
+}
+
+/// After the last cover.
+const END: u8 = b'.';
+
+impl Cover {
+    fn mark(self) -> u8 {
+        match self {
+            Cover::Pin => b'p',
+            Cover::ReadOnly => b'r',
+            Cover::Empty => b'e',
+        }
+    }
+
+    fn of_mark(mark: u8) -> Option<Cover> {
+        [Cover::Pin, Cover::ReadOnly, Cover::Empty].into_iter().find(|cover| cover.mark() == mark)
     }
 }
 
@@ -133,4 +184,28 @@ fn hidden_places(policy: &Policy) -> Vec<PathBuf> {
 fn in_writable_home(policy: &Policy, places: &[&str]) -> Vec<PathBuf> {
     let Some(home) = &policy.home else { return Vec::new() };
     places.iter().map(|place| home.join(place)).filter(|path| policy.may_write(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn covers_are_told_whole_or_not_at_all() {
+        let cover = |path: &[u8], cover| (OsStr::from_bytes(path).into(), cover);
+        let guard = Guard {
+            covers: vec![
+                cover(b"/a/.git", Cover::Pin),
+                cover(b"/a/.git/con\nfig", Cover::ReadOnly),
+                cover(b"/a/\xff.", Cover::Empty),
+            ],
+        };
+        let bytes = guard.to_bytes();
+        assert_eq!(Guard::from_bytes(&bytes).unwrap(), guard);
+        for end in 0..bytes.len() {
+            assert!(Guard::from_bytes(&bytes[..end]).is_err(), "{end}");
+        }
+        assert!(Guard::from_bytes(b"x/a\0.").is_err());
+        assert_eq!(Guard::from_bytes(&Guard::default().to_bytes()).unwrap(), Guard::default());
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     net::{Ipv4Addr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
+    thread,
 };
 
 use rustix::{
@@ -33,15 +34,19 @@ use super::{
 /// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP` and `SECBIT_NO_CAP_AMBIENT_RAISE`, each with its lock: linux/securebits.h.
 const SECURE_BITS: libc::c_ulong = 0b1100_1111;
 
+/// The stack of the thread that makes the network: it calls the kernel four times.
+const NETWORK_STACK: usize = 64 * 1024;
+
 /// What init is given.
 pub(super) struct Inside<'a> {
     pub(super) job: &'a Job,
-    pub(super) guard: &'a Guard,
     pub(super) signals: &'a Signals,
     /// Where those knock who want to reach a server.
     pub(super) door: Option<UnixListener>,
     /// Takes sockets out that are served outside.
     pub(super) way_out: OwnedFd,
+    /// Says what is protected, once that is known.
+    pub(super) from_us: OwnedFd,
     /// A private folder for scratch files, where `/tmp` is everybody's.
     pub(super) scratch: Option<PathBuf>,
     /// There is to be a proxy.
@@ -71,22 +76,29 @@ pub(super) fn live(inside: Inside<'_>, pipe: OwnedFd) -> ! {
 ///
 /// Gives the port of the proxy, if there is one.
 fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxError> {
-    let Inside { job, guard, .. } = inside;
+    let Inside { job, .. } = inside;
     let mut port = None;
     set_parent_process_death_signal(Some(Signal::KILL)).step(|| "binding init to its parent".into())?;
     if nobody_listens(pipe) {
         sys::leave(1);
     }
     if job.level == Level::Full {
+        // It takes as long as all the rest, and the kernel makes it beside.
+        let network = thread::Builder::new().stack_size(NETWORK_STACK).spawn(sys::own_network);
+        let network = network.step(|| "starting a thread".into())?;
         map_user().step(|| "mapping the user into the namespace".into())?;
         // Nobody inside looks into init, whose memory is a copy of that of the process outside. Before the maps are written it
         // would take them from us.
         sys::prctl(libc::PR_SET_DUMPABLE, 0).step(|| "closing init's memory".into())?;
-        sys::loopback_up().step(|| "bringing up the loopback".into())?;
+        root::enter(&job.policy, || hear(&inside.from_us))?;
+        let network = network.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+        network.and_then(sys::enter_network).step(|| "making a network of its own".into())?;
         if inside.has_proxy || !job.neighbours.is_empty() {
             port = offer_ports(inside).step(|| "offering ports".into())?;
         }
-        root::enter(&job.policy, guard)?;
+    } else {
+        // Nothing is covered where nothing is mounted; but it is looked at before the command may change it.
+        hear(&inside.from_us)?;
     }
     if inside.scratch.is_some() {
         // What it leaves behind comes to us, to be ended.
@@ -105,6 +117,14 @@ fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxErro
     let sockets = if job.level == Level::Full { Sockets::Own } else { Sockets::None };
     sys::filter(&seccomp::program(sockets)).step(|| "loading the seccomp filter".into())?;
     Ok(port)
+}
+
+/// Hears what is protected. Without it nothing is run.
+fn hear(from_us: &OwnedFd) -> Result<Guard, SandboxError> {
+    let step = || "hearing what is protected".into();
+    let mut bytes = Vec::new();
+    File::from(from_us.try_clone().step(step)?).read_to_end(&mut bytes).step(step)?;
+    Guard::from_bytes(&bytes).step(step)
 }
 
 /// Opens the port of the proxy, and those of the session's servers, in here; outside they are served. Gives the proxy's.

@@ -3,8 +3,10 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::unix::net::UnixListener,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::MetadataExt, net::UnixListener},
+    },
     path::PathBuf,
     process::ExitCode,
     sync::PoisonError,
@@ -22,8 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        End, Job, Level, Network, Policy, Report, SandboxError, check::Before, error::Step, hosts::Hosts,
-        report::HELPER, scan, stand_ins,
+        End, Job, Level, Network, Policy, Report, SandboxError,
+        check::Before,
+        error::Step,
+        hosts::Hosts,
+        report::HELPER,
+        scan,
+        stand_ins::{self, Locks, StandIns},
     },
     guard::Guard,
     inside::{self, Inside},
@@ -112,29 +119,6 @@ pub fn run(job: &Job) -> Result<Report, SandboxError> {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
     }
     sys::fresh_keyring();
-    let found = scan::scan(&job.policy.writable);
-    let wanted = Guard::names(&job.policy, &found);
-    let held = stand_ins::hold(&job.policy.writable, wanted)
-        .step(|| "holding the protected names of the writable folders".into())?;
-    let before = Before::of(&job.policy, job.level, &found, &held);
-    let guard = Guard::of(&job.policy, &found, &held);
-    let mut notes = Vec::new();
-    if found.truncated {
-        notes.push(
-            "the writable folders are too large to search: repositories deep in them are not protected"
-                .into(),
-        );
-    }
-    let refused = Refused::default();
-    let (end, left_running) = start(job, &guard, &refused)?;
-    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
-    notes.extend(refused.notes);
-    notes.extend(before.check(&job.policy));
-    drop(held);
-    Ok(Report { level: job.level, end, left_running, notes, denials: refused.denials })
-}
-
-fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), SandboxError> {
     let mut held = PASSED_ON.to_vec();
     held.push(libc::SIGCHLD);
     let signals = Signals::hold(&held).step(|| "holding signals".into())?;
@@ -144,31 +128,57 @@ fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), San
         }
         _ => None,
     };
-    let door = job
-        .door
-        .as_ref()
-        .map(UnixListener::bind)
-        .transpose()
-        .step(|| "making a door to the server".into())?;
-    let (way_in, way_out) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .step(|| "making a pair of sockets".into())?;
-    let (from_init, to_us) = pipe_with(PipeFlags::CLOEXEC).step(|| "making a pipe".into())?;
-    let namespaces = if job.level == Level::Full { sys::NAMESPACES } else { 0 };
     let scratch = scratch(job)?;
     let own_scratch = scratch.clone().filter(|_| job.policy.session.is_none());
+    let done = go(job, hosts, &signals, scratch);
+    signals.release();
+    if let Some(folder) = own_scratch {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    if let Some(door) = &job.door {
+        let _ = std::fs::remove_file(door);
+    }
+    done
+}
+
+/// Starts init, and looks at the folders while it builds the walls.
+fn go(
+    job: &Job,
+    hosts: Option<Hosts>,
+    signals: &Signals,
+    scratch: Option<PathBuf>,
+) -> Result<Report, SandboxError> {
+    let door = job.door.as_ref().map(UnixListener::bind).transpose();
+    let door = door.step(|| "making a door to the server".into())?;
+    let (way_in, way_out) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .step(|| "making a pair of sockets".into())?;
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).step(|| "making a pipe".into());
+    let ((from_init, to_us), (from_us, to_init)) = (pipe()?, pipe()?);
+    // Init holds them too: nobody clears up as long as one of us lives.
+    let locks = stand_ins::lock(&job.policy.writable).step(|| "holding the writable folders".into())?;
+    let namespaces = if job.level == Level::Full { sys::NAMESPACES } else { 0 };
     inside::remember_ids();
-    let fork = sys::fork_into(namespaces).step(|| "making namespaces".into())?;
-    let init = match fork {
+    let init = match sys::fork_into(namespaces).step(|| "making namespaces".into())? {
         Fork::Child => {
-            drop((from_init, way_in));
-            inside::live(
-                Inside { job, guard, signals: &signals, door, way_out, scratch, has_proxy: hosts.is_some() },
-                to_us,
-            )
+            drop((from_init, way_in, to_init));
+            let has_proxy = hosts.is_some();
+            inside::live(Inside { job, signals, door, way_out, from_us, scratch, has_proxy }, to_us)
         }
         Fork::Parent(pid) => pid,
     };
-    drop((to_us, way_out, door));
+    drop((to_us, from_us, way_out, door));
+    let init = Init { pid: init, from: from_init };
+    let outlook = match Outlook::of(job, locks) {
+        Ok(outlook) => outlook,
+        Err(error) => {
+            // It has heard nothing, so it has run nothing.
+            init.end();
+            return Err(error);
+        }
+    };
+    // An init that has failed hears nothing, and says why.
+    let _ = File::from(to_init).write_all(&outlook.guard.to_bytes());
+    let refused = Refused::default();
     if hosts.is_some() || !job.neighbours.is_empty() {
         // Without the sockets the set-up has failed, which init tells.
         let mut listeners = proxy::receive(&way_in).unwrap_or_default().into_iter();
@@ -181,15 +191,56 @@ fn start(job: &Job, guard: &Guard, refused: &Refused) -> Result<(End, bool), San
             proxy::lead(listener, neighbour.clone());
         }
     }
-    let ended = wait(init, &signals, job.own_session);
-    signals.release();
-    if let Some(folder) = own_scratch {
-        let _ = std::fs::remove_dir_all(folder);
+    outlook.wait(job, init, signals, &refused)
+}
+
+/// What was seen outside before a command, and what is held for it.
+struct Outlook {
+    guard: Guard,
+    before: Before,
+    held: StandIns,
+    notes: Vec<String>,
+}
+
+impl Outlook {
+    fn of(job: &Job, locks: Locks) -> Result<Outlook, SandboxError> {
+        let found = scan::scan(&job.policy.writable);
+        let wanted = Guard::names(&job.policy, &found);
+        let held = stand_ins::hold(locks, wanted)
+            .step(|| "holding the protected names of the writable folders".into())?;
+        let before = Before::of(&job.policy, job.level, &found, &held);
+        let guard = Guard::of(&job.policy, &found, &held);
+        let mut notes = Vec::new();
+        if found.truncated {
+            notes.push(
+                "the writable folders are too large to search: repositories deep in them are not protected"
+                    .into(),
+            );
+        }
+        Ok(Outlook { guard, before, held, notes })
     }
-    if let Some(door) = &job.door {
-        let _ = std::fs::remove_file(door);
+
+    /// Waits for the end of the command, and clears up.
+    fn wait(
+        self,
+        job: &Job,
+        init: Init,
+        signals: &Signals,
+        refused: &Refused,
+    ) -> Result<Report, SandboxError> {
+        let (told, init) = init.listen(signals, job.own_session);
+        // When nothing of the command lives any more, we need not wait for its namespaces to look at what it left.
+        let is_quiet =
+            job.level == Level::Full && matches!(told, Ok(Told::Ended { left_running: false, .. }));
+        let early = is_quiet.then(|| self.before.check(&job.policy));
+        let (end, left_running) = result(told, init.wait())?;
+        let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut notes = self.notes;
+        notes.extend(refused.notes);
+        notes.extend(early.unwrap_or_else(|| self.before.check(&job.policy)));
+        drop(self.held);
+        Ok(Report { level: job.level, end, left_running, notes, denials: refused.denials })
     }
-    tell(from_init, ended)
 }
 
 /// A private folder for scratch files where nothing can be mounted: the session's, or one of this command alone.
@@ -222,41 +273,102 @@ pub(in super::super) fn other_owner(policy: &Policy) -> Option<(Uid, Gid)> {
         .then(|| (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid())))
 }
 
-/// Waits for init and passes signals on.
-fn wait(init: i32, signals: &Signals, is_timed: bool) -> Option<i32> {
-    let pid = Pid::from_raw(init)?;
-    let mut deadline: Option<Instant> = None;
-    loop {
+/// Init, seen from outside.
+struct Init {
+    pid: i32,
+    /// What it says.
+    from: OwnedFd,
+}
+
+/// Init after it has spoken, or without a word; it is still to be waited for.
+struct Silent {
+    pid: i32,
+    /// It was waited for already, and this ended it.
+    ended: Option<Option<i32>>,
+}
+
+impl Init {
+    /// Waits until it says what became of the command, and passes signals on.
+    fn listen(self, signals: &Signals, is_timed: bool) -> (Result<Told, SandboxError>, Silent) {
+        let mut silent = Silent { pid: self.pid, ended: None };
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                // All that it started goes with init; we stay, to clear up.
+                silent.kill();
+                deadline = None;
+                continue;
+            }
+            if signals.wait_or(self.from.as_fd(), left) {
+                break;
+            }
+            while let Some(came) = signals.next() {
+                if came.signal == libc::SIGCHLD {
+                    silent.look();
+                } else if came.from_process {
+                    // What a terminal sends, it sends to the command too.
+                    silent.send(came.signal);
+                    if is_timed && came.signal == libc::SIGTERM {
+                        deadline.get_or_insert_with(|| Instant::now() + GRACE);
+                    }
+                }
+            }
+            if silent.ended.is_some() {
+                break;
+            }
+        }
+        let mut text = Vec::new();
+        let told = File::from(self.from).read_to_end(&mut text).step(|| "listening to init".into());
+        let told = told.and_then(|_| serde_json::from_slice(&text).map_err(SandboxError::Job));
+        (told, silent)
+    }
+
+    /// Ends it, unheard.
+    fn end(self) {
+        let silent = Silent { pid: self.pid, ended: None };
+        silent.kill();
+        silent.wait();
+    }
+}
+
+impl Silent {
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.pid).filter(|_| self.ended.is_none())
+    }
+
+    fn send(&self, signal: i32) {
+        if let (Some(pid), Some(signal)) = (self.pid(), Signal::from_named_raw(signal)) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    fn kill(&self) {
+        self.send(libc::SIGKILL);
+    }
+
+    /// Whether it has ended meanwhile.
+    fn look(&mut self) {
+        let Some(pid) = self.pid() else { return };
         match waitpid(Some(pid), WaitOptions::NOHANG) {
-            Ok(Some((_, status))) => return status.terminating_signal(),
+            Ok(Some((_, status))) => self.ended = Some(status.terminating_signal()),
             Ok(None) => {}
-            Err(_) => return None,
+            Err(_) => self.ended = Some(None),
         }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) {
-            // All that it started goes with init; we stay, to clear up.
-            let _ = kill_process(pid, Signal::KILL);
-            deadline = None;
-            continue;
-        }
-        let Some(came) = signals.wait(left) else { continue };
-        // What a terminal sends, it sends to the command too.
-        if came.signal != libc::SIGCHLD && came.from_process {
-            if let Some(signal) = Signal::from_named_raw(came.signal) {
-                let _ = kill_process(pid, signal);
-            }
-            if is_timed && came.signal == libc::SIGTERM {
-                deadline.get_or_insert_with(|| Instant::now() + GRACE);
-            }
+    }
+
+    /// Waits for its end. Gives the signal that ended it.
+    fn wait(self) -> Option<i32> {
+        match (self.ended, self.pid()) {
+            (Some(by), _) => by,
+            (None, pid) => waitpid(pid, WaitOptions::empty()).ok().flatten()?.1.terminating_signal(),
         }
     }
 }
 
 /// What init said before it ended.
-fn tell(pipe: OwnedFd, killed_by: Option<i32>) -> Result<(End, bool), SandboxError> {
-    let mut text = Vec::new();
-    File::from(pipe).read_to_end(&mut text).step(|| "listening to init".into())?;
-    match serde_json::from_slice::<Told>(&text) {
+fn result(told: Result<Told, SandboxError>, killed_by: Option<i32>) -> Result<(End, bool), SandboxError> {
+    match told {
         Ok(Told::Ended { end, left_running }) => Ok((end, left_running)),
         Ok(Told::Failed { step, why }) => Err(SandboxError::Step { step, source: io::Error::other(why) }),
         Err(_) => match killed_by {

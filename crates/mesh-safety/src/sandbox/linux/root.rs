@@ -59,8 +59,11 @@ struct Part {
     is_folder: bool,
 }
 
-/// Builds the root and enters it. Afterwards the old one cannot be reached.
-pub(super) fn enter(policy: &Policy, guard: &Guard) -> Result<(), SandboxError> {
+/// Builds the root and enters it. Afterwards the old one cannot be reached. What is covered is asked for last.
+pub(super) fn enter(
+    policy: &Policy,
+    guard: impl FnOnce() -> Result<Guard, SandboxError>,
+) -> Result<(), SandboxError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step(|| "making mounts private".into())?;
     let parts = take(policy)?;
@@ -72,7 +75,7 @@ pub(super) fn enter(policy: &Policy, guard: &Guard) -> Result<(), SandboxError> 
         .step(|| "opening the new root".into())?;
     let new = NewRoot { root: root.as_fd() };
     new.fill(policy, parts, links)?;
-    new.cover(guard)?;
+    new.cover(&guard()?)?;
     pivot_root(".", ".").step(|| "changing the root".into())?;
     unmount(".", UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
     chdir("/").step(|| "entering /".into())?;
@@ -110,11 +113,34 @@ pub(super) fn seen(policy: &Policy) -> Vec<PathBuf> {
 
 /// Every place below those that is not.
 pub(super) fn hidden() -> Vec<PathBuf> {
-    let mut hidden: Vec<PathBuf> = SYSTEM_HIDDEN.iter().map(PathBuf::from).chain(only_for_root()).collect();
+    // One look at the folder spares many at what is not in it.
+    let listed = fs::read_dir("/etc");
+    let is_listed = listed.is_ok();
+    let etc: Vec<fs::DirEntry> = listed.into_iter().flatten().flatten().collect();
+    let names: HashSet<OsString> = etc.iter().map(fs::DirEntry::file_name).collect();
+    let is_there = |place: &&&str| {
+        let name = place.strip_prefix("/etc/").map(|below| below.split('/').next().unwrap_or_default());
+        !is_listed || name.is_none_or(|name| names.contains(OsStr::new(name)))
+    };
+    let mut hidden: Vec<PathBuf> = SYSTEM_HIDDEN.iter().filter(is_there).map(PathBuf::from).collect();
+    if rustix::process::getuid().is_root() {
+        hidden.extend(etc.iter().filter(|entry| is_only_for_root(entry)).map(fs::DirEntry::path));
+    }
     // Each is a mount: for root some stand in both.
     hidden.sort();
     hidden.dedup();
     hidden
+}
+
+/// Whether root may read what others may not: as root, a command is one of the others.
+fn is_only_for_root(entry: &fs::DirEntry) -> bool {
+    let Ok(kind) = entry.file_type() else { return false };
+    // A link is as private as what it leads to, which is seen by its own name.
+    if kind.is_symlink() {
+        return false;
+    }
+    let mode = entry.metadata().map_or(0o777, |meta| meta.permissions().mode());
+    mode & if kind.is_dir() { 0o005 } else { 0o004 } == 0
 }
 
 /// Everything that is seen inside, in the order in which it is put: outer places first.
@@ -220,24 +246,6 @@ fn holds_no_credential(text: &str) -> bool {
     !login && !WORDS.iter().any(|word| lower.contains(word))
 }
 
-/// What of the settings root may read and others may not: as root, a command is one of the others.
-fn only_for_root() -> Vec<PathBuf> {
-    if !rustix::process::getuid().is_root() {
-        return Vec::new();
-    }
-    let Ok(entries) = fs::read_dir("/etc") else { return Vec::new() };
-    let is_private = |entry: &fs::DirEntry| {
-        // A link is as private as what it leads to, which is seen by its own name.
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            return false;
-        }
-        let mode = entry.metadata().map_or(0o777, |meta| meta.permissions().mode());
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        mode & if is_folder { 0o005 } else { 0o004 } == 0
-    };
-    entries.flatten().filter(is_private).map(|entry| entry.path()).collect()
-}
-
 /// Links of the system's top, such as `/bin`, with what they say.
 fn system_links() -> Vec<(PathBuf, PathBuf)> {
     let links = SYSTEM.iter().map(PathBuf::from);
@@ -301,14 +309,10 @@ impl NewRoot<'_> {
         for name in KERNEL_HIDDEN {
             self.hide(&Path::new("/proc").join(name))?;
         }
-        self.read_only("proc")?;
-        for place in hidden() {
-            self.hide(&place)?;
-        }
-        Ok(())
+        self.read_only("proc")
     }
 
-    /// Covers what must not be changed in the writable folders.
+    /// Covers what must not be seen, or not be changed.
     fn cover(&self, guard: &Guard) -> Result<(), SandboxError> {
         for (path, cover) in &guard.covers {
             let step = || format!("covering {}", path.display());

@@ -9,10 +9,14 @@ use std::{
     io, mem,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
+    time::Duration,
 };
 
 use libc::{c_char, c_int, c_long, c_ulong};
-use rustix::process::Pid;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::Pid,
+};
 
 /// What `clone` answered.
 pub(super) enum Fork {
@@ -26,11 +30,10 @@ fn done(result: c_long) -> io::Result<c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The namespaces of a confined command: all but time and, for the last level, none.
+/// The namespaces of a confined command: all but time, and the network's, which [`own_network`] makes meanwhile.
 pub(super) const NAMESPACES: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
@@ -91,8 +94,22 @@ pub(super) fn set_mount(mount: BorrowedFd<'_>, attributes: u64, recursive: bool)
     .map(drop)
 }
 
+/// A new network namespace with its loopback up. This thread is in it; others of the process can follow.
+pub(super) fn own_network() -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers; what is shared with other threads stays so.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into())?;
+    loopback_up()?;
+    Ok(std::fs::File::open("/proc/thread-self/ns/net")?.into())
+}
+
+/// Follows into a network namespace.
+pub(super) fn enter_network(namespace: OwnedFd) -> io::Result<()> {
+    // SAFETY: plain numbers; the descriptor is open.
+    done(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }.into()).map(drop)
+}
+
 /// Brings the loopback device of this network namespace up.
-pub(super) fn loopback_up() -> io::Result<()> {
+fn loopback_up() -> io::Result<()> {
     // SAFETY: plain numbers; the descriptor is ours.
     let socket = done(unsafe {
         libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
@@ -213,6 +230,8 @@ pub(super) struct Signals {
     held: libc::sigset_t,
     /// What was held back before: commands get this.
     before: libc::sigset_t,
+    /// Readable when one came.
+    fd: OwnedFd,
 }
 
 /// A signal that came.
@@ -222,6 +241,13 @@ pub(super) struct Came {
     pub(super) signal: c_int,
     /// A process sent it to us alone or to our group; otherwise the kernel did, for instance a terminal to its group.
     pub(super) from_process: bool,
+}
+
+impl Came {
+    fn of(signal: c_int, code: c_int) -> Came {
+        // Above zero when the kernel sent it.
+        Came { signal, from_process: code <= 0 }
+    }
 }
 
 impl Signals {
@@ -239,22 +265,39 @@ impl Signals {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Signals { held, before })
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set lives through the call, which makes a new descriptor.
+        let fd = done(unsafe { libc::signalfd(-1, &raw const held, flags) }.into())?;
+        // SAFETY: the call has just made this descriptor, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        Ok(Signals { held, before, fd })
     }
 
-    /// Waits for the next of them; `None` when none came in time.
-    pub(super) fn wait(&self, limit: Option<std::time::Duration>) -> Option<Came> {
+    /// Waits for the next of them.
+    pub(super) fn wait(&self) -> Option<Came> {
         // SAFETY: all zeroes is a valid siginfo for the kernel to fill.
         let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-        let limit = limit.map(|limit| libc::timespec {
-            tv_sec: limit.as_secs() as libc::time_t,
-            tv_nsec: limit.subsec_nanos().into(),
-        });
-        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: all three live through the call; without a limit it is null, which waits for ever.
-        let signal = unsafe { libc::sigtimedwait(&raw const self.held, &raw mut info, limit) };
-        // si_code is above zero when the kernel sent the signal.
-        (signal > 0).then_some(Came { signal, from_process: info.si_code <= 0 })
+        // SAFETY: both live through the call.
+        let signal = unsafe { libc::sigwaitinfo(&raw const self.held, &raw mut info) };
+        (signal > 0).then_some(Came::of(signal, info.si_code))
+    }
+
+    /// Waits for the next of them or for something to be read here. Whether it is the latter.
+    pub(super) fn wait_or(&self, other: BorrowedFd<'_>, limit: Option<Duration>) -> bool {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN), PollFd::from_borrowed_fd(other, PollFlags::IN)];
+        poll(&mut fds, limit.as_ref()).is_ok() && !fds[1].revents().is_empty()
+    }
+
+    /// The next of those that came.
+    pub(super) fn next(&self) -> Option<Came> {
+        // struct signalfd_siginfo of linux/signalfd.h: a signal's number, an error, its code, and more.
+        let mut info = [0; 128];
+        let number = |info: &[u8; 128], at: usize| {
+            i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]])
+        };
+        let length = rustix::io::read(&self.fd, &mut info).ok()?;
+        (length == info.len()).then(|| Came::of(number(&info, 0), number(&info, 8)))
     }
 
     /// Takes them again as before.
