@@ -47,6 +47,10 @@ impl Parser {
                 _ if place == Place::Bare && is_meta(c) => break,
                 '"' if place == Place::Quotes => break,
                 '}' if matches!(place, Place::Braces { .. }) => break,
+                // Inside double quotes bash pairs it before it looks for the brace, and keeps it as a letter after.
+                '\'' if place == (Place::Braces { quoted: true }) => {
+                    return Err(ParseError("a quote in a parameter expansion inside quotes"));
+                }
                 '\'' if !quoted => {
                     self.skip(1);
                     let text = self.until('\'')?;
@@ -106,9 +110,9 @@ impl Parser {
                 out.text(&text, true);
             }
             Some('"') if !quoted => {}
-            Some('(') if self.peek_at(1) == Some('(') && self.is_arithmetic() => {
-                self.skip(2);
-                let inner = self.arithmetic()?;
+            Some('(') if self.peek_at(1) == Some('(') => {
+                // Bash would try it as commands next; whoever means that puts a blank between the two.
+                let inner = self.arithmetic()?.ok_or(ParseError("a calculation that is not closed"))?;
                 out.push(Piece::Arithmetic { inner });
             }
             Some('(') => {
@@ -124,7 +128,7 @@ impl Parser {
             Some('[') => {
                 self.skip(1);
                 let text = self.until(']')?;
-                let inner = self.nested_word(&text)?;
+                let inner = self.calculation(&text, false)?;
                 out.push(Piece::Arithmetic { inner });
             }
             Some(c) if c == '_' || c.is_ascii_alphabetic() => {
@@ -168,6 +172,9 @@ impl Parser {
             let mut operand = inner;
             operand.pieces.extend(rest.pieces);
             return Ok(Piece::Variable { name, quoted, operator: Operator::Other, operand });
+        }
+        if self.peek().is_some_and(|c| !"}:-=+?%#/^,@*".contains(c)) {
+            return Err(ParseError("a parameter expansion that is not understood"));
         }
         if self.peek() == Some(':') && self.peek_at(1).is_some_and(|c| "-=+?".contains(c)) {
             self.skip(1);
@@ -254,53 +261,89 @@ impl Parser {
         }
     }
 
-    /// Whether `((` closes with `))` before anything else: else it is a subshell inside a substitution.
-    pub(super) fn is_arithmetic(&self) -> bool {
-        let mut depth = 0usize;
-        for at in 0.. {
-            match self.peek_at(at) {
-                Some('(') => depth += 1,
-                Some(')') => {
-                    depth = depth.saturating_sub(1);
-                    if depth == 1 {
-                        return self.peek_at(at + 1) == Some(')');
-                    }
-                }
-                None => return false,
-                _ => {}
-            }
-        }
-        false
+    /// The text between `((` and `))`, if they close each other: else they are two parentheses.
+    ///
+    /// # Errors
+    /// A quote in it is not closed.
+    fn between_double_parens(&self) -> Result<Option<String>, ParseError> {
+        let inner = self.matched(2)?;
+        let is_closed = inner.is_some_and(|end| self.peek_at(end + 1) == Some(')'));
+        let text = |end: usize| self.between(2, end);
+        Ok(inner.filter(|_| is_closed).map(text))
     }
 
-    /// After `((`, reads past `))`.
-    pub(super) fn arithmetic(&mut self) -> Result<Word, ParseError> {
-        let mut depth = 2usize;
-        let mut text = String::new();
-        while depth > 0 {
-            let c = self.peek().ok_or(ParseError("arithmetic that is not closed"))?;
-            self.skip(1);
-            match c {
-                '(' => depth += 1,
-                ')' => depth -= 1,
+    /// Where the parenthesis closes that was opened before the character `ahead`; parentheses in quotes do not count.
+    fn matched(&self, ahead: usize) -> Result<Option<usize>, ParseError> {
+        let (mut depth, mut quote) = (1usize, None);
+        let mut at = ahead;
+        while let Some(c) = self.peek_at(at) {
+            match (c, quote) {
+                ('\\', None | Some('"' | '`')) => at += 1,
+                (c, Some(open)) if c == open => quote = None,
+                (_, Some(_)) => {}
+                ('"' | '\'' | '`', None) => quote = Some(c),
+                ('(', None) => depth += 1,
+                (')', None) => depth -= 1,
                 _ => {}
             }
-            if depth >= 2 {
-                text.push(c);
+            if depth == 0 {
+                return Ok(Some(at));
             }
+            at += 1;
         }
-        self.nested_word(&text)
+        if quote.is_some() { Err(ParseError("a quote that is not closed")) } else { Ok(None) }
     }
 
-    /// `!(a|b)`, `@(…)` and the like: a list of patterns after a bare `?*+@!`.
+    /// `(( … ))` if it stands here: only its substitutions run anything.
+    pub(super) fn arithmetic(&mut self) -> Result<Option<Word>, ParseError> {
+        let Some(text) = self.between_double_parens()? else { return Ok(None) };
+        self.skip(text.chars().count() + 4);
+        self.calculation(&text, false).map(Some)
+    }
+
+    /// `((a; b; c))` of a loop, if it stands here.
+    pub(super) fn loop_head(&mut self) -> Result<Word, ParseError> {
+        let text = self.between_double_parens()?.filter(|text| text.matches(';').count() == 2);
+        let text = text.ok_or(ParseError("the head of a loop that is not understood"))?;
+        self.skip(text.chars().count() + 4);
+        self.calculation(&text, true)
+    }
+
+    /// A text that is to be a calculation. What is none would be read as commands by another shell.
+    fn calculation(&mut self, text: &str, is_loop: bool) -> Result<Word, ParseError> {
+        let word = self.nested_word(text)?;
+        let belongs = |c: char| {
+            c.is_ascii_alphanumeric()
+                || " \t\n_+-*/%<>=!&|^~?:,()[]#@.\"$".contains(c)
+                || (is_loop && c == ';')
+        };
+        let is_plain = |piece: &Piece| match piece {
+            Piece::Text { text, .. } => text.chars().all(belongs),
+            Piece::Variable { .. } | Piece::Command { .. } | Piece::Arithmetic { .. } => true,
+            Piece::Process { .. } => false,
+        };
+        if word.pieces.iter().all(is_plain) {
+            Ok(word)
+        } else {
+            Err(ParseError("a calculation that is not understood"))
+        }
+    }
+
+    /// `!(a|b)`, `@(…)` and the like: a list of patterns after a bare `?*+@!`. Bash only knows them where it was told to, and in
+    /// a test.
     fn is_pattern_list(&self, out: &Pieces) -> bool {
-        out.last_bare_char().is_some_and(|c| "?*+@!".contains(c))
+        self.has_pattern_lists && out.last_bare_char().is_some_and(|c| "?*+@!".contains(c))
     }
 
     fn pattern_list(&mut self, out: &mut Pieces) -> Result<(), ParseError> {
-        self.skip(1);
-        let _ = self.until(')')?;
+        let end = self.matched(1)?.ok_or(ParseError("a list of patterns that is not closed"))?;
+        let text = self.between(1, end);
+        self.skip(end + 1);
         out.character('*', false);
+        let inner = self.nested_word(&text)?;
+        // Which of the patterns is meant is not known; what they run is.
+        let runs = |piece: &Piece| !matches!(piece, Piece::Text { .. });
+        inner.pieces.into_iter().filter(runs).for_each(|piece| out.push(piece));
         Ok(())
     }
 }

@@ -369,7 +369,8 @@ impl<'a> Walk<'a> {
         self.steps += 1;
         let base = name.base_name();
         let base = base.strip_suffix(".exe").unwrap_or(&base).to_owned();
-        if base.is_empty() || base.contains(['*', '?', '[']) && base != "[" && base != "[[" {
+        let is_padded = name.text.trim() != name.text;
+        if base.is_empty() || is_padded || base.contains(['*', '?', '[']) && base != "[" && base != "[[" {
             (self.is_uncovered, self.reaches_out) = (true, true);
             self.ask("the program is only known at run time");
             return Flow::tainted(stdin.taint | Taint::FILE);

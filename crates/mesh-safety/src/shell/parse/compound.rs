@@ -49,9 +49,10 @@ impl Parser {
     }
 
     pub(super) fn parenthesis(&mut self) -> Result<Kind, ParseError> {
-        if self.peek_at(1) == Some('(') && self.is_arithmetic() {
-            self.skip(2);
-            return Ok(Kind::Test(vec![self.arithmetic()?]));
+        if self.peek_at(1) == Some('(') {
+            if let Some(inner) = self.arithmetic()? {
+                return Ok(Kind::Test(vec![inner]));
+            }
         }
         self.skip(1);
         let script = self.body(&[")"])?;
@@ -84,18 +85,26 @@ impl Parser {
     pub(super) fn for_loop(&mut self) -> Result<Kind, ParseError> {
         self.blanks();
         if self.peek() == Some('(') && self.peek_at(1) == Some('(') {
-            self.skip(2);
-            let head = self.arithmetic()?;
+            let head = self.loop_head()?;
             self.separator()?;
             let body = self.do_body()?;
             return Ok(Kind::For { name: "_".to_owned(), words: vec![head], body });
         }
         let name = self.word(Place::Bare)?.bare().unwrap_or_default().to_owned();
+        let is_name = name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+            && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+        if !is_name {
+            return Err(ParseError("a loop without a variable"));
+        }
         self.blank_lines()?;
         let mut words = Vec::new();
         if self.keyword("in") {
             self.blanks();
             while self.peek().is_some_and(|c| !is_meta(c) || matches!(c, '<' | '(')) {
+                if self.peek() == Some('#') {
+                    self.comment();
+                    break;
+                }
                 words.push(self.some_word()?);
                 self.blanks();
             }
@@ -129,23 +138,10 @@ impl Parser {
             }
             self.expect(')')?;
             arms.push(self.script(&[";;", "esac"])?);
-            while matches!(self.peek(), Some(';' | '&')) {
-                self.skip(1);
-            }
-        }
-    }
-
-    pub(super) fn double_bracket(&mut self) -> Result<Kind, ParseError> {
-        let mut words = Vec::new();
-        loop {
-            self.blank_lines()?;
-            if self.keyword("]]") {
-                return Ok(Kind::Test(words));
-            }
-            match self.peek() {
-                None => return Err(ParseError("a test that is not closed")),
-                Some('(' | ')' | '<' | '>' | '&' | '|') => self.skip(1),
-                Some(_) => words.push(self.some_word()?),
+            match (self.peek(), self.peek_at(1), self.peek_at(2)) {
+                (Some(';'), Some(';'), Some('&')) => self.skip(3),
+                (Some(';'), Some(';' | '&'), _) => self.skip(2),
+                _ => self.need_here("esac")?,
             }
         }
     }

@@ -1,10 +1,14 @@
 //! Here-texts: announced in a line, filled in when it ends.
 
-use super::{Announced, BODY_MARK, Parser};
+use super::{Announced, BODY_MARK, ParseError, Parser};
 use crate::shell::ast::{Command, Kind, Piece, Redirect, RedirectKind, Script, Word};
 
 impl Parser {
-    pub(super) fn announce(&mut self, end: &Word, strip_tabs: bool) -> Redirect {
+    pub(super) fn announce(&mut self, end: &Word, strip_tabs: bool) -> Result<Redirect, ParseError> {
+        let is_text = |piece: &Piece| matches!(piece, Piece::Text { .. } | Piece::Variable { .. });
+        if !end.pieces.iter().all(is_text) {
+            return Err(ParseError("a here-text whose end is not understood"));
+        }
         let text = |piece: &Piece| match piece {
             Piece::Text { text, .. } => text.clone(),
             Piece::Variable { name, .. } => format!("${name}"),
@@ -15,7 +19,7 @@ impl Parser {
         self.bodies.push(Word::default());
         let end = end.pieces.iter().map(text).collect();
         self.announced.push(Announced { number, end, strip_tabs, literal });
-        Redirect { kind: RedirectKind::Text, target: Word::quoted(format!("{BODY_MARK}{number}")) }
+        Ok(Redirect { kind: RedirectKind::Text, target: Word::quoted(format!("{BODY_MARK}{number}")) })
     }
 
     /// Puts the bodies of here-texts in their places.

@@ -1,13 +1,14 @@
 //! Text to syntax tree, by the grammar of sh with the common extensions of bash. What does not parse is an error, never a guess.
 //!
-//! - `compound`: commands that hold others; `simple`: a program with its words
+//! - `compound`: commands that hold others; `simple`: a program with its words; `condition`: what `[[ … ]]` tests
 //! - `here`: here-texts, which stand after the line that announces them
 
 mod compound;
+mod condition;
 mod here;
 mod simple;
 
-use super::ast::{Command, Pipeline, Script, Word};
+use super::ast::{Command, Kind, Pipeline, Script, Word};
 use super::lex::{Place, is_meta};
 
 /// How deep commands may stand inside commands. A person writes three or four.
@@ -30,6 +31,10 @@ pub(super) struct Parser {
     announced: Vec<Announced>,
     /// Bodies of here-texts by their number.
     bodies: Vec<Word>,
+    /// `@(a|b)` is a pattern here: in a test, and where the text turns that on.
+    pub(super) has_pattern_lists: bool,
+    /// How many substitutions the place is in.
+    substitutions: usize,
 }
 
 struct Announced {
@@ -39,6 +44,9 @@ struct Announced {
     literal: bool,
 }
 
+/// A here-text that runs to the end of the text, which bash only warns of.
+const UNENDED: &str = "a here-text without its end";
+
 /// Stands in a redirection's target until the body of its here-text is known.
 const BODY_MARK: &str = "\u{0}here-text ";
 
@@ -47,13 +55,24 @@ impl Parser {
         if depth > MAX_DEPTH {
             return Err(ParseError("commands nested too deeply"));
         }
-        Ok(Parser { chars: text.chars().collect(), at: 0, depth, announced: Vec::new(), bodies: Vec::new() })
+        Ok(Parser {
+            chars: text.chars().collect(),
+            at: 0,
+            depth,
+            announced: Vec::new(),
+            bodies: Vec::new(),
+            has_pattern_lists: text.contains("extglob"),
+            substitutions: depth,
+        })
     }
 
     fn whole(mut self) -> Result<Script, ParseError> {
         let mut script = self.script(&[])?;
         if self.peek().is_some() {
             return Err(ParseError("a word or bracket that closes nothing"));
+        }
+        if !self.announced.is_empty() {
+            return Err(ParseError(UNENDED));
         }
         self.fill(&mut script);
         Ok(script)
@@ -75,6 +94,11 @@ impl Parser {
 
     pub(super) fn peek_at(&self, ahead: usize) -> Option<char> {
         self.chars.get(self.at + ahead).copied()
+    }
+
+    /// The characters from one place ahead up to another.
+    pub(super) fn between(&self, from: usize, to: usize) -> String {
+        (from..to).map_while(|ahead| self.peek_at(ahead)).collect()
     }
 
     pub(super) fn skip(&mut self, count: usize) {
@@ -101,8 +125,14 @@ impl Parser {
     /// The script of a substitution, past its closing parenthesis.
     pub(super) fn script_until_paren(&mut self) -> Result<Script, ParseError> {
         self.deeper()?;
+        self.substitutions += 1;
+        let announced = self.announced.len();
         let mut script = self.script(&[")"])?;
         self.expect(')')?;
+        self.substitutions -= 1;
+        if self.announced.len() > announced {
+            return Err(ParseError(UNENDED));
+        }
         self.shallower();
         self.fill(&mut script);
         Ok(script)
@@ -206,7 +236,8 @@ impl Parser {
         self.skip(1);
         for announced in std::mem::take(&mut self.announced) {
             let mut body = String::new();
-            while let Some(line) = self.line() {
+            loop {
+                let line = self.line().ok_or(ParseError(UNENDED))?;
                 let line = if announced.strip_tabs { line.trim_start_matches('\t') } else { &line };
                 if line == announced.end {
                     break;
@@ -237,7 +268,7 @@ impl Parser {
             }
             self.skip(if self.peek_at(1) == Some('&') { 2 } else { 1 });
             self.blank_lines()?;
-            if self.stands_at(&["!", "coproc"]) {
+            if self.stands_at(&["!", "time", "coproc"]) {
                 return Err(ParseError("a word of the shell's own in the middle of a pipe"));
             }
         }
@@ -246,18 +277,19 @@ impl Parser {
     fn command(&mut self) -> Result<Command, ParseError> {
         self.deeper()?;
         self.blanks();
-        let mut is_coproc = false;
-        while self.keyword("!") || self.keyword("time") || {
-            let stands = self.stands_at(&["coproc"]);
-            if stands && is_coproc {
-                return Err(ParseError("a coprocess inside a coprocess"));
+        if self.stands_at(&["coproc"]) {
+            return Err(ParseError("a coprocess, which is not followed"));
+        }
+        let (mut is_prefixed, mut is_timed) = (false, false);
+        loop {
+            let is_time = self.keyword("time");
+            if !is_time && !self.keyword("!") {
+                break;
             }
-            is_coproc |= stands;
-            self.keyword("coproc")
-        } {
+            (is_prefixed, is_timed) = (true, is_timed || is_time);
             self.blanks();
-            if self.stands_at(&["function"]) {
-                return Err(ParseError("a function where none can be made"));
+            if self.stands_at(&["function", "coproc"]) {
+                return Err(ParseError("a word of the shell's own where none belongs"));
             }
             if self.keyword("-p") {
                 self.blanks();
@@ -272,6 +304,13 @@ impl Parser {
             }
             None => self.simple()?,
         };
+        if is_prefixed && matches!(command.kind, Kind::Function { .. }) {
+            return Err(ParseError("a function where none can be made"));
+        }
+        // At the start of a substitution bash takes `time` for a program.
+        if is_timed && self.substitutions > 0 && !matches!(command.kind, Kind::Simple { .. }) {
+            return Err(ParseError("a word of the shell's own where none belongs"));
+        }
         self.shallower();
         Ok(command)
     }
@@ -283,6 +322,16 @@ impl Parser {
             self.skip(word.chars().count());
         }
         stands
+    }
+
+    /// The same word, which is not consumed.
+    fn need_here(&mut self, word: &str) -> Result<(), ParseError> {
+        self.blank_lines()?;
+        if self.stands_at(&[word]) {
+            Ok(())
+        } else {
+            Err(ParseError("a compound command that is not closed"))
+        }
     }
 
     fn need(&mut self, word: &str) -> Result<(), ParseError> {
@@ -320,7 +369,7 @@ mod tests {
             ("diff <(a) <(b) 2>&1 >/dev/null", 1),
             ("echo `a \\`b\\`` $(c $(d))", 1),
             ("a 2>/dev/null >&2 <<< \"x\" {fd}>y &>> z", 1),
-            ("ls !(*.rs) @(a|b)", 1),
+            ("shopt -s extglob\nls !(*.rs) @(a|b)", 2),
             ("x=1 y= z=\"a b\" cmd", 1),
         ] {
             assert_eq!(commands(text), Ok(want), "{text}");

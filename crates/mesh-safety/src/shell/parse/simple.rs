@@ -5,11 +5,14 @@ use crate::shell::ast::{Assign, Command, Kind, Redirect, RedirectKind, Word};
 use crate::shell::lex::{Place, is_meta};
 
 /// Words that only mean something to the shell; as the name of a program none of them parses.
-const RESERVED: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
+const RESERVED: [&str; 9] = ["then", "else", "elif", "fi", "do", "done", "esac", "in", "}"];
 
 impl Parser {
     /// A word that must be there.
     pub(super) fn some_word(&mut self) -> Result<Word, ParseError> {
+        if self.peek() == Some('#') {
+            return Err(ParseError("a comment where a word belongs"));
+        }
         let word = self.word(Place::Bare)?;
         if word.pieces.is_empty() { Err(ParseError("an operator where a word belongs")) } else { Ok(word) }
     }
@@ -72,7 +75,8 @@ impl Parser {
             while self.peek().is_some_and(|c| c != ']' && !is_meta(c)) {
                 self.skip(1);
             }
-            self.skip(1);
+            // Bash reads on to the bracket, over blanks and signs.
+            self.expect(']')?;
         }
         let append = self.peek() == Some('+');
         if append {
@@ -116,6 +120,10 @@ impl Parser {
             self.skip(1);
         }
         if self.peek() == Some('&') && self.peek_at(1) == Some('>') && self.at == start {
+            let after = if self.peek_at(2) == Some('>') { 3 } else { 2 };
+            if matches!(self.peek_at(after), Some('&' | '|' | '<' | '>' | '(')) {
+                return Err(ParseError("a redirection without a target"));
+            }
             self.skip(1);
         }
         let operator: String =
@@ -129,16 +137,20 @@ impl Parser {
         };
         self.skip(found.len());
         self.blanks();
-        if self.peek() == Some('#') {
-            return Err(ParseError("a redirection without a target"));
-        }
         let target = self.some_word()?;
+        let is_number = target.bare().is_some_and(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        if is_number && matches!(self.peek(), Some('<' | '>')) && self.peek_at(1) != Some('(') {
+            let is_file = !matches!(*found, ">&" | "<&");
+            if is_file {
+                return Err(ParseError("a redirection without a target"));
+            }
+        }
         let kind = match *found {
             "<" => RedirectKind::Read,
             "<<<" => RedirectKind::Text,
             ">&" | "<&" => RedirectKind::Duplicate,
             "<<" | "<<-" => {
-                out.push(self.announce(&target, *found == "<<-"));
+                out.push(self.announce(&target, *found == "<<-")?);
                 return Ok(true);
             }
             _ => RedirectKind::Write,
