@@ -12,7 +12,10 @@ use super::parts::Parts;
 use super::places::{self, Strictness};
 use super::spell::{lexical, spell};
 #[cfg(feature = "fs")]
-use super::{opened::Sighting, resolve};
+use super::{
+    opened::Sighting,
+    resolve::{self, Looks},
+};
 use crate::Policy;
 use crate::rules::{Access, Effect, Rule};
 
@@ -77,10 +80,14 @@ pub(crate) struct Guard<'a> {
     /// What was looked at: one look decides all that is said of a path.
     #[cfg(feature = "fs")]
     seen: RefCell<HashMap<PathBuf, Rc<resolve::Seen>>>,
+    #[cfg(feature = "fs")]
+    looks: Looks,
 }
 
 impl<'a> Guard<'a> {
     pub(crate) fn new(policy: &'a Policy) -> Guard<'a> {
+        let looks = Looks::default();
+        let spellings = |root: &Path| spellings(root, &looks);
         let homes = policy.home.as_deref().map(spellings).unwrap_or_default();
         let homes = homes.iter().map(|home| Parts::of(home)).filter(|home| !home.is_root()).collect();
         let roots: Vec<PathBuf> = spellings(&policy.workspace).iter().map(|root| lexical(root)).collect();
@@ -94,6 +101,8 @@ impl<'a> Guard<'a> {
             stores: OnceCell::new(),
             #[cfg(feature = "fs")]
             seen: RefCell::default(),
+            #[cfg(feature = "fs")]
+            looks,
         }
     }
 
@@ -375,7 +384,7 @@ impl<'a> Guard<'a> {
         if let Some(seen) = self.seen.borrow().get(written) {
             return Ok(seen.clone());
         }
-        let seen = Rc::new(resolve::Seen::at(written).map_err(|_| Finding::Loop)?);
+        let seen = Rc::new(self.looks.see(written).map_err(|_| Finding::Loop)?);
         self.seen.borrow_mut().insert(written.to_owned(), seen.clone());
         Ok(seen)
     }
@@ -385,8 +394,8 @@ impl<'a> Guard<'a> {
         let Some(home) = self.policy.home.as_deref().filter(|home| home.parent().is_some()) else {
             return false;
         };
-        let look = || resolve::stores(places::home_stores().map(|store| home.join(store)));
-        resolve::is_in_store(seen, self.stores.get_or_init(look))
+        let look = || resolve::stores(home, places::home_stores());
+        resolve::is_in_store(seen, self.stores.get_or_init(look), &self.looks)
     }
 
     #[cfg(not(feature = "fs"))]
@@ -404,12 +413,18 @@ impl<'a> Guard<'a> {
 }
 
 /// A root as written and, with `fs`, with its links followed.
-fn spellings(root: &Path) -> Vec<PathBuf> {
+#[cfg_attr(not(feature = "fs"), expect(unused_variables, reason = "nothing is looked at"))]
+fn spellings(root: &Path, looks: &Looks) -> Vec<PathBuf> {
     #[cfg(feature = "fs")]
-    if let Ok(real) = resolve::follow(root) {
+    if let Ok(real) = looks.follow(root) {
         if real != root {
             return vec![root.to_owned(), real];
         }
     }
     vec![root.to_owned()]
 }
+
+/// Nothing is looked at.
+#[cfg(not(feature = "fs"))]
+#[derive(Default)]
+struct Looks;

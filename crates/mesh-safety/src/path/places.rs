@@ -3,6 +3,9 @@
 //! Tables of components, lower case: a place is met when it is equal to the path or above it, never by a prefix of letters
 //! (seed 14.2: `~/.npmrcx` is not `~/.npmrc`). Case never counts, which is too strict only for files that nobody has.
 
+#[cfg(feature = "fs")]
+use std::{collections::BTreeMap, sync::LazyLock};
+
 use super::parts::Parts;
 
 /// Stores of keys and histories below a home. The first two lines are seed 14.2.
@@ -218,8 +221,26 @@ pub(super) fn startup_anywhere(parts: &Parts) -> Option<Place> {
     STARTUP_ANYWHERE.iter().find(|place| parts.holds(place)).copied()
 }
 
-/// Folders of secrets below a home, for comparing by device and inode.
+/// Key stores below a home as a tree of names, for comparing by device and inode.
 #[cfg(feature = "fs")]
-pub(super) fn home_stores() -> impl Iterator<Item = &'static str> {
-    HOME_SECRETS.iter().copied()
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// A store ends here.
+    pub(super) is_store: bool,
+    /// The names below, lower case.
+    pub(super) below: BTreeMap<&'static str, Names>,
+}
+
+/// The stores of the table; built once.
+#[cfg(feature = "fs")]
+pub(super) fn home_stores() -> &'static Names {
+    static NAMES: LazyLock<Names> = LazyLock::new(|| {
+        let mut names = Names::default();
+        for place in HOME_SECRETS {
+            let last = place.split('/').fold(&mut names, |at, name| at.below.entry(name).or_default());
+            last.is_store = true;
+        }
+        names
+    });
+    &NAMES
 }

@@ -3,9 +3,13 @@
 //! Only looking, never opening. What is judged here can change before it is opened: `opened` opens it without following links
 //! again.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::path::{Component, Path, PathBuf};
+
+use super::places::Names;
 
 /// Links on the way before we call it a loop. As Linux: 40.
 const MAX_LINKS: usize = 40;
@@ -14,39 +18,67 @@ const MAX_LINKS: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkLoop;
 
-/// Follows every link of an absolute path. What does not exist (yet) is taken as it is written.
-///
-/// # Errors
-/// When the links do not end.
-pub(super) fn follow(path: &Path) -> Result<PathBuf, LinkLoop> {
-    let mut links = 0;
-    let mut done = PathBuf::new();
-    let mut left: Vec<OsString> = reversed(path);
-    while let Some(name) = left.pop() {
-        if name == ".." {
-            done.pop();
-            continue;
+/// What was looked at so far: each place once, so that all that is said in one judgement is said of the same moment.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    places: RefCell<HashMap<PathBuf, Option<Metadata>>>,
+}
+
+impl Looks {
+    /// What stands at a path; of a link, the link itself.
+    fn at(&self, path: &Path) -> Option<Metadata> {
+        if let Some(found) = self.places.borrow().get(path) {
+            return found.clone();
         }
-        let here = done.join(&name);
-        let target = match fs::symlink_metadata(&here) {
-            Ok(found) if found.file_type().is_symlink() => fs::read_link(&here).ok(),
-            _ => None,
-        };
-        match target {
-            None => done = here,
-            Some(target) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(LinkLoop);
+        let found = fs::symlink_metadata(path).ok();
+        self.places.borrow_mut().insert(path.to_owned(), found.clone());
+        found
+    }
+
+    /// Follows every link of an absolute path. What does not exist (yet) is taken as it is written.
+    ///
+    /// # Errors
+    /// When the links do not end.
+    pub(super) fn follow(&self, path: &Path) -> Result<PathBuf, LinkLoop> {
+        let mut links = 0;
+        let mut done = PathBuf::new();
+        let mut left: Vec<OsString> = reversed(path);
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                done.pop();
+                continue;
+            }
+            let here = done.join(&name);
+            let target = match self.at(&here) {
+                Some(found) if found.file_type().is_symlink() => fs::read_link(&here).ok(),
+                _ => None,
+            };
+            match target {
+                None => done = here,
+                Some(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(LinkLoop);
+                    }
+                    if target.is_absolute() {
+                        done = PathBuf::new();
+                    }
+                    left.extend(reversed(&target));
                 }
-                if target.is_absolute() {
-                    done = PathBuf::new();
-                }
-                left.extend(reversed(&target));
             }
         }
+        Ok(done)
     }
-    Ok(done)
+
+    /// Looks at what a path names. Links are followed.
+    ///
+    /// # Errors
+    /// When the links do not end.
+    pub(super) fn see(&self, path: &Path) -> Result<Seen, LinkLoop> {
+        let real = self.follow(path)?;
+        let found = self.at(&real);
+        Ok(Seen { real, found })
+    }
 }
 
 fn reversed(path: &Path) -> Vec<OsString> {
@@ -83,16 +115,6 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks at what a path names. Links are followed.
-    ///
-    /// # Errors
-    /// When the links do not end.
-    pub(super) fn at(path: &Path) -> Result<Seen, LinkLoop> {
-        let real = follow(path)?;
-        let found = fs::symlink_metadata(&real).ok();
-        Ok(Seen { real, found })
-    }
-
     /// What was opened, under the path by which it was.
     pub(super) fn opened(real: PathBuf, found: Metadata) -> Seen {
         Seen { real, found: Some(found) }
@@ -120,24 +142,46 @@ pub(super) struct Store {
     is_folder: bool,
 }
 
-/// Looks up which of these places exist.
-pub(super) fn stores(places: impl Iterator<Item = PathBuf>) -> Vec<Store> {
-    let look = |place: PathBuf| {
-        let found = fs::metadata(&place).ok()?;
-        Some(Store { id: id(&found)?, is_folder: found.is_dir(), place })
+/// Looks up which key stores exist below a home. One look into a folder costs less than one at each name that could be in it.
+pub(super) fn stores(home: &Path, names: &Names) -> Vec<Store> {
+    let mut found = Vec::new();
+    collect(home, names, &mut found);
+    found
+}
+
+fn collect(folder: &Path, names: &Names, found: &mut Vec<Store>) {
+    let mut meet = |place: PathBuf, names: &Names| {
+        if let (true, Ok(about)) = (names.is_store, fs::metadata(&place)) {
+            let is_folder = about.is_dir();
+            found.extend(id(&about).map(|id| Store { id, is_folder, place: place.clone() }));
+        }
+        if !names.below.is_empty() {
+            collect(&place, names, found);
+        }
     };
-    places.filter_map(look).collect()
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            for name in entries.filter_map(Result::ok).map(|entry| entry.file_name()) {
+                let lower = name.to_string_lossy().to_lowercase();
+                if let Some(names) = names.below.get(lower.as_str()) {
+                    meet(folder.join(name), names);
+                }
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // A folder that may only be gone through.
+        Err(_) => names.below.iter().for_each(|(name, names)| meet(folder.join(name), names)),
+    }
 }
 
 /// Whether the path is, or lies below, one of the stores under any other name: a second mount, another spelling of the home, a
 /// hard link to a file directly in one of them (D-24).
-pub(super) fn is_in_store(seen: &Seen, stores: &[Store]) -> bool {
+pub(super) fn is_in_store(seen: &Seen, stores: &[Store], looks: &Looks) -> bool {
     if stores.is_empty() {
         return false;
     }
     let own = seen.id();
-    let above: Vec<Id> =
-        seen.real.ancestors().skip(1).filter_map(|above| id(&fs::metadata(above).ok()?)).collect();
+    let above: Vec<Id> = seen.real.ancestors().skip(1).filter_map(|above| id(&looks.at(above)?)).collect();
     let is_linked = matches!(seen.kind(), Kind::File { names } if names > 1);
     stores.iter().any(|store| {
         own == Some(store.id)

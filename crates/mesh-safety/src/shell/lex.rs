@@ -39,7 +39,10 @@ impl Parser {
             let quoted = place.is_quoted();
             match c {
                 '(' if place == Place::Bare && self.is_pattern_list(&out) => self.pattern_list(&mut out)?,
-                '<' | '>' if place == Place::Bare && self.peek_at(1) == Some('(') => {
+                '<' | '>'
+                    if matches!(place, Place::Bare | Place::Braces { quoted: false })
+                        && self.peek_at(1) == Some('(') =>
+                {
                     self.skip(2);
                     let script = self.script_until_paren()?;
                     out.push(Piece::Process { script });
@@ -63,7 +66,7 @@ impl Parser {
                     out.text("", true);
                     inner.pieces.into_iter().for_each(|piece| out.push(piece));
                 }
-                '\\' => self.escape(&mut out, place),
+                '\\' => self.escape(&mut out, place)?,
                 '$' => self.dollar(&mut out, quoted)?,
                 '`' => {
                     self.skip(1);
@@ -80,10 +83,11 @@ impl Parser {
         Ok(out.into_word())
     }
 
-    fn escape(&mut self, out: &mut Pieces, place: Place) {
+    fn escape(&mut self, out: &mut Pieces, place: Place) -> Result<(), ParseError> {
         self.skip(1);
         match self.peek() {
-            None => out.character('\\', true),
+            None if place == Place::Whole => out.character('\\', true),
+            None => return Err(ParseError("a line that goes on after the end of the text")),
             Some('\n') => self.skip(1),
             Some(c) => {
                 self.skip(1);
@@ -93,6 +97,7 @@ impl Parser {
                 out.character(c, true);
             }
         }
+        Ok(())
     }
 
     fn dollar(&mut self, out: &mut Pieces, quoted: bool) -> Result<(), ParseError> {
@@ -191,9 +196,13 @@ impl Parser {
         if !matches!(operator, Operator::Plain | Operator::Other) {
             self.skip(1);
         }
+        let is_part = operator == Operator::Other && self.peek() == Some(':');
         let operand = self.word(Place::Braces { quoted })?;
         self.expect('}')?;
         self.shallower();
+        if is_part && !operand.pieces.iter().all(|piece| may_count(piece, false)) {
+            return Err(ParseError("a part of a variable that is not counted"));
+        }
         Ok(Piece::Variable { name, quoted, operator, operand })
     }
 
@@ -311,18 +320,19 @@ impl Parser {
 
     /// A text that is to be a calculation. What is none would be read as commands by another shell.
     fn calculation(&mut self, text: &str, is_loop: bool) -> Result<Word, ParseError> {
+        // In a substitution `#` would hide what comes after it, and bash looks for the end before it knows that.
+        if has_comment(text) {
+            return Err(ParseError("a calculation with a comment"));
+        }
         let word = self.nested_word(text)?;
-        let belongs = |c: char| {
-            c.is_ascii_alphanumeric()
-                || " \t\n_+-*/%<>=!&|^~?:,()[]#@.\"$".contains(c)
-                || (is_loop && c == ';')
+        let quotes = |piece: &Piece| match piece {
+            Piece::Text { text, .. } => text.matches('"').count(),
+            _ => 0,
         };
-        let is_plain = |piece: &Piece| match piece {
-            Piece::Text { text, .. } => text.chars().all(belongs),
-            Piece::Variable { .. } | Piece::Command { .. } | Piece::Arithmetic { .. } => true,
-            Piece::Process { .. } => false,
-        };
-        if word.pieces.iter().all(is_plain) {
+        if word.pieces.iter().map(quotes).sum::<usize>() % 2 == 1 {
+            return Err(ParseError("a quote that is not closed"));
+        }
+        if word.pieces.iter().all(|piece| may_count(piece, is_loop)) {
             Ok(word)
         } else {
             Err(ParseError("a calculation that is not understood"))
@@ -346,6 +356,28 @@ impl Parser {
         inner.pieces.into_iter().filter(runs).for_each(|piece| out.push(piece));
         Ok(())
     }
+}
+
+/// Whether the piece may be part of a calculation.
+fn may_count(piece: &Piece, is_loop: bool) -> bool {
+    let belongs = |c: char| {
+        c.is_ascii_alphanumeric() || " \t\n_+-*/%<>=!&|^~?:,()[]#@.\"$".contains(c) || (is_loop && c == ';')
+    };
+    match piece {
+        Piece::Text { text, .. } => text.chars().all(belongs),
+        Piece::Variable { .. } | Piece::Command { .. } | Piece::Arithmetic { .. } => true,
+        Piece::Process { .. } => false,
+    }
+}
+
+/// Whether a `#` stands where a word would begin.
+fn has_comment(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|c| {
+        let begins = c == '#' && matches!(before, ' ' | '\t' | '\n' | ';' | '&' | '|' | '(');
+        before = c;
+        begins
+    })
 }
 
 /// Backslash sequences of `$'…'`, `echo -e` and `printf`.

@@ -6,7 +6,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::path::resolve;
+use crate::path::resolve::{self, Looks};
 
 /// A folder by its path.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Folder {
         }
         let file = options.open(&path)?;
         let is_same = resolve::id(&file.metadata()?) == resolve::id(&fs::symlink_metadata(&path)?);
-        if is_same && resolve::follow(&path).is_ok_and(|now| now == path) {
+        if is_same && Looks::default().follow(&path).is_ok_and(|now| now == path) {
             Ok(file)
         } else {
             Err(led_elsewhere())
@@ -109,7 +109,7 @@ impl Folder {
 
     /// Whether the path still leads to itself.
     pub(super) fn is_at(&self, real: &Path) -> bool {
-        resolve::follow(real).is_ok_and(|now| now == real)
+        Looks::default().follow(real).is_ok_and(|now| now == real)
     }
 }
 

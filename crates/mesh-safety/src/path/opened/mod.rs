@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::guard::Guard;
-use super::resolve::{self, Id, Seen};
+use super::resolve::{self, Id, Looks, Seen};
 use crate::{Decision, Policy};
 #[cfg(target_os = "linux")]
 use beneath::Folder;
@@ -89,7 +89,7 @@ impl Sighting {
     /// # Errors
     /// Its links do not end.
     pub fn take(path: &Path) -> Result<Sighting, OpenError> {
-        let seen = Seen::at(path).map_err(|_| OpenError::Loop)?;
+        let seen = Looks::default().see(path).map_err(|_| OpenError::Loop)?;
         Ok(Sighting::new(path, &seen))
     }
 

@@ -50,9 +50,9 @@ impl Parser {
 
     pub(super) fn parenthesis(&mut self) -> Result<Kind, ParseError> {
         if self.peek_at(1) == Some('(') {
-            if let Some(inner) = self.arithmetic()? {
-                return Ok(Kind::Test(vec![inner]));
-            }
+            // Bash would try it as commands next; whoever means that puts a blank between the two.
+            let inner = self.arithmetic()?.ok_or(ParseError("a calculation that is not closed"))?;
+            return Ok(Kind::Test(vec![inner]));
         }
         self.skip(1);
         let script = self.body(&[")"])?;
@@ -148,6 +148,9 @@ impl Parser {
 
     pub(super) fn function(&mut self, name: &str) -> Result<Kind, ParseError> {
         self.blank_lines()?;
+        if self.stands_at(&["!", "time"]) {
+            return Err(ParseError("a function without a body"));
+        }
         let body = Box::new(self.command()?);
         if matches!(body.kind, Kind::Simple { .. }) {
             return Err(ParseError("a function without a body"));
