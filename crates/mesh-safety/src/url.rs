@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
 use crate::Decision;
+use crate::rules::{Effect, Rules};
 
 /// Redirects that are followed, each judged anew. From spec/safety.md 5.5.
 pub const MAX_REDIRECTS: u8 = 5;
@@ -113,6 +114,17 @@ impl WebTarget {
                 resolved.iter().map(|&address| judge_address(address)).fold(Decision::Allow, Decision::join)
             }
             None => Decision::ask_by_check("no host"),
+        }
+    }
+
+    /// The same after the rules of the user on hosts: `deny` blocks and `ask` asks. An `allow` that names this very host lets it be
+    /// reached wherever it is, its own machine or network included; a pattern lets nothing but what is public be reached, because
+    /// whoever owns the zone says where its names lead.
+    pub fn judge_by(&self, rules: &Rules, resolved: &[IpAddr]) -> Decision {
+        match rules.host(&self.host()) {
+            Some(rule) if rule.effect() == Effect::Allow && rule.text().contains('*') => self.judge(resolved),
+            Some(rule) => Decision::by_rule(rule),
+            None => self.judge(resolved),
         }
     }
 
@@ -262,6 +274,39 @@ mod tests {
             ["8.8.8.8", "172.32.0.1", "100.128.0.1", "[2606:4700:4700::1111]", "1572395042", "169.253.0.1"]
         {
             check(&format!("http://{host}/"), &[], true);
+        }
+    }
+
+    #[test]
+    fn rules_of_the_user_come_first() {
+        let rules: Rules = [
+            (Effect::Deny, "host evil.example"),
+            (Effect::Ask, "host *.odd.example"),
+            (Effect::Allow, "host localhost"),
+            (Effect::Allow, "host *.mine.example"),
+            (Effect::Allow, "host box.mine.example"),
+        ]
+        .into_iter()
+        .map(|(effect, text)| crate::rules::Rule::parse(effect, text).unwrap())
+        .collect();
+        let (public, own) = (["93.184.216.34".parse().unwrap()], ["127.0.0.1".parse().unwrap()]);
+        for (url, resolved, want) in [
+            ("https://evil.example/x", &public, 'B'),
+            ("https://EVIL.example./x", &public, 'B'),
+            ("https://a.odd.example", &public, '?'),
+            ("https://fine.example", &public, 'a'),
+            ("https://fine.example", &own, '?'),
+            ("http://a.mine.example", &public, 'a'),
+            ("http://a.mine.example", &own, '?'),
+            ("http://box.mine.example", &own, 'a'),
+        ] {
+            let decision = WebTarget::parse(url).unwrap().judge_by(&rules, resolved);
+            let got = match decision {
+                Decision::Allow => 'a',
+                Decision::Ask(_) => '?',
+                Decision::Block(_) => 'B',
+            };
+            assert_eq!(got, want, "{url} {resolved:?}");
         }
     }
 

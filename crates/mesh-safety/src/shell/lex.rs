@@ -200,7 +200,7 @@ impl Parser {
         let operand = self.word(Place::Braces { quoted })?;
         self.expect('}')?;
         self.shallower();
-        if is_part && !operand.pieces.iter().all(|piece| may_count(piece, false)) {
+        if is_part && !may_count(&operand, false) {
             return Err(ParseError("a part of a variable that is not counted"));
         }
         Ok(Piece::Variable { name, quoted, operator, operand })
@@ -325,14 +325,7 @@ impl Parser {
             return Err(ParseError("a calculation with a comment"));
         }
         let word = self.nested_word(text)?;
-        let quotes = |piece: &Piece| match piece {
-            Piece::Text { text, .. } => text.matches('"').count(),
-            _ => 0,
-        };
-        if word.pieces.iter().map(quotes).sum::<usize>() % 2 == 1 {
-            return Err(ParseError("a quote that is not closed"));
-        }
-        if word.pieces.iter().all(|piece| may_count(piece, is_loop)) {
+        if may_count(&word, is_loop) {
             Ok(word)
         } else {
             Err(ParseError("a calculation that is not understood"))
@@ -358,16 +351,23 @@ impl Parser {
     }
 }
 
-/// Whether the piece may be part of a calculation.
-fn may_count(piece: &Piece, is_loop: bool) -> bool {
+/// Whether the word may be a calculation: its signs belong there, its quotes and parentheses are closed.
+fn may_count(word: &Word, is_loop: bool) -> bool {
     let belongs = |c: char| {
         c.is_ascii_alphanumeric() || " \t\n_+-*/%<>=!&|^~?:,()[]#@.\"$".contains(c) || (is_loop && c == ';')
     };
-    match piece {
-        Piece::Text { text, .. } => text.chars().all(belongs),
-        Piece::Variable { .. } | Piece::Command { .. } | Piece::Arithmetic { .. } => true,
-        Piece::Process { .. } => false,
-    }
+    let letters = |piece: &Piece| match piece {
+        Piece::Text { text, .. } => text.clone(),
+        Piece::Variable { .. } | Piece::Command { .. } | Piece::Arithmetic { .. } | Piece::Process { .. } => {
+            String::new()
+        }
+    };
+    let text: String = word.pieces.iter().map(letters).collect();
+    let count = |sign: char| text.matches(sign).count();
+    text.chars().all(belongs)
+        && count('"') % 2 == 0
+        && count('(') == count(')')
+        && !word.pieces.iter().any(|piece| matches!(piece, Piece::Process { .. }))
 }
 
 /// Whether a `#` stands where a word would begin.

@@ -60,7 +60,8 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     })?;
     let mut wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), cli.settings.mode, None)?;
     let format = cli.headless.output_format;
-    let attachments = Attachments::new(&cwd, env.home.as_deref());
+    let rules = wired.permissions.rules().clone();
+    let attachments = Attachments::new(&cwd, env.home.as_deref()).with_rules(rules);
     if let Some(warning) = wired.confine() {
         exit::warn(&mut stderr(), theme, warning);
     }

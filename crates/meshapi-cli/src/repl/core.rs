@@ -62,7 +62,8 @@ impl Core {
         })?;
         let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
         guard.keep(wired.servers.clone());
-        let attachments = Attachments::new(&cwd, env.home.as_deref());
+        let rules = wired.permissions.rules().clone();
+        let attachments = Attachments::new(&cwd, env.home.as_deref()).with_rules(rules);
         Ok(Core { wired, config, cwd, interrupt, attachments, models, runtime, guard })
     }
 

@@ -115,12 +115,9 @@ impl Case {
 
     fn judge_target(&self, target: &WebTarget) -> Decision {
         let host = target.host();
-        if let Some(rule) = self.rules.host(&host) {
-            return Decision::by_rule(rule);
-        }
         let named = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(&host);
         let found = self.dns.iter().find(|(name, _)| named(name));
-        target.judge(found.map_or(&[], |(_, addresses)| addresses))
+        target.judge_by(&self.rules, found.map_or(&[], |(_, addresses)| addresses))
     }
 }
 

@@ -1,10 +1,14 @@
 //! An image from the web: judged, resolved once, judged again, and fetched from the very addresses that were judged; every
-//! redirect anew (D-12). No proxy is used: it would look the name up itself, after the judging.
+//! redirect anew (D-12), by the user's own rules on hosts too. No proxy is used: it would look the name up itself, after the judging.
 
 use std::{fmt, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
+use mesh_agent::SharedRules;
 use mesh_client::http::{Body, HttpClient, HttpError, Proxy, Request, StatusCode, Uri, has_proxy, header};
-use mesh_safety::{Decision, UrlError, WebTarget};
+use mesh_safety::{
+    Decision, UrlError, WebTarget,
+    rules::{Effect, Rules},
+};
 
 use super::image::{Image, ImageError, MAX_BYTES};
 use crate::exit::with_causes;
@@ -23,7 +27,8 @@ type Lookup = dyn Fn(String, u16) -> Answers + Send + Sync;
 #[derive(Clone)]
 pub struct Web {
     lookup: Arc<Lookup>,
-    judge: fn(&WebTarget, &[IpAddr]) -> Decision,
+    judge: fn(&WebTarget, &Rules, &[IpAddr]) -> Decision,
+    rules: SharedRules,
     limit: Duration,
     max_bytes: u64,
 }
@@ -46,7 +51,13 @@ impl Default for Web {
                 Ok(found.map(|address| address.ip()).collect())
             })
         };
-        Web { lookup: Arc::new(lookup), judge: WebTarget::judge, limit: LIMIT, max_bytes: MAX_BYTES }
+        Web {
+            lookup: Arc::new(lookup),
+            judge: WebTarget::judge_by,
+            rules: SharedRules::default(),
+            limit: LIMIT,
+            max_bytes: MAX_BYTES,
+        }
     }
 }
 
@@ -57,6 +68,12 @@ enum Step {
 }
 
 impl Web {
+    /// The same with the user's rules on hosts. They may change meanwhile.
+    #[must_use]
+    pub fn with_rules(self, rules: SharedRules) -> Web {
+        Web { rules, ..self }
+    }
+
     /// Fetches an image.
     ///
     /// # Errors
@@ -117,20 +134,26 @@ impl Web {
     /// The addresses that may be connected to; all that the host has, or none.
     async fn addresses(&self, target: &WebTarget) -> Result<Vec<IpAddr>, ImageError> {
         let host = target.host();
+        // A name that is ruled out is not even told to a name service.
+        if let Some(rule) = self.rules.get().host(&host).filter(|rule| rule.effect() != Effect::Allow) {
+            return Err(not_allowed(&Decision::by_rule(rule)));
+        }
         let addresses = match host.parse() {
             Ok(literal) => vec![literal],
             Err(_) => (self.lookup)(host.clone(), target.port())
                 .await
                 .map_err(|error| ImageError::Refused(format!("`{host}` does not resolve: {error}")))?,
         };
-        match (self.judge)(target, &addresses) {
+        match (self.judge)(target, &self.rules.get(), &addresses) {
             Decision::Allow => Ok(addresses),
-            Decision::Ask(reasons) | Decision::Block(reasons) => {
-                let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-                Err(ImageError::Refused(texts.join("; ")))
-            }
+            decision @ (Decision::Ask(_) | Decision::Block(_)) => Err(not_allowed(&decision)),
         }
     }
+}
+
+fn not_allowed(decision: &Decision) -> ImageError {
+    let texts: Vec<&str> = decision.reasons().iter().map(|reason| reason.text.as_str()).collect();
+    ImageError::Refused(texts.join("; "))
 }
 
 fn refused(error: UrlError) -> ImageError {
@@ -166,6 +189,7 @@ fn name(target: &WebTarget) -> &str {
 pub(super) mod tests {
     use std::sync::Mutex;
 
+    use mesh_safety::rules::Rule;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -181,7 +205,7 @@ pub(super) mod tests {
     /// A web whose names all lead here and that lets everything through; tells which names it was asked for.
     pub(in crate::repl::attach) fn lenient() -> (Web, Asked) {
         let (web, asked) = resolving(vec![vec![LOOPBACK]]);
-        (Web { judge: |_, _| Decision::Allow, ..web }, asked)
+        (Web { judge: |_, _, _| Decision::Allow, ..web }, asked)
     }
 
     /// The judge of the product, over a resolver that gives these answers in turn, the last one again and again.
@@ -309,13 +333,48 @@ pub(super) mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn hosts_that_the_user_rules_out_are_not_reached() {
+        let rule = |effect, text| Rule::parse(effect, text).unwrap();
+        let rules = [
+            rule(Effect::Deny, "host *.evil.example"),
+            rule(Effect::Ask, "host odd.example"),
+            rule(Effect::Allow, "host pictures.example"),
+        ];
+        let shared = SharedRules::new(rules.into_iter().collect());
+        let port = serve(vec![
+            answer("200 OK", GIF),
+            answer("302 Found\r\nLocation: http://a.evil.example/x.gif", b""),
+        ])
+        .await;
+        let (web, asked) = resolving(vec![vec![LOOPBACK]]);
+        let web = web.with_rules(shared.clone());
+        // A host that is named is reached wherever it is; where it leads is judged anew.
+        let picture = format!("http://pictures.example:{port}/a.gif");
+        assert_eq!(web.fetch(&picture).await.unwrap().bytes, GIF);
+        let led = web.fetch(&picture).await.unwrap_err();
+        assert_eq!(
+            (led.kind(), led.to_string().contains("deny `host *.evil.example`")),
+            ("refused", true),
+            "{led}"
+        );
+        for address in ["http://odd.example/a.gif", "https://b.evil.example/a.gif"] {
+            let error = web.fetch(address).await.unwrap_err();
+            assert!(error.kind() == "refused" && error.to_string().contains("your rule"), "{error}");
+        }
+        // What is ruled out is not even looked up.
+        assert_eq!(*asked.lock().unwrap(), ["pictures.example", "pictures.example"]);
+        shared.set(Rules::default());
+        assert_eq!(web.fetch(&picture).await.unwrap_err().kind(), "refused", "the rules of now count");
+    }
+
     /// A name that changes its answer after the judging is asked for only once, so the change is never seen.
     #[tokio::test]
     async fn a_name_is_looked_up_once_for_each_step() {
         let nowhere = IpAddr::from([127, 0, 0, 9]);
         let port = serve(vec![answer("302 Found\r\nLocation: /b.gif", b"")]).await;
         let (web, asked) = resolving(vec![vec![LOOPBACK], vec![nowhere]]);
-        let allows = |_: &WebTarget, found: &[IpAddr]| match found {
+        let allows = |_: &WebTarget, _: &Rules, found: &[IpAddr]| match found {
             [LOOPBACK] => Decision::Allow,
             other => Decision::ask_by_check(format!("now {other:?}")),
         };

@@ -9,6 +9,7 @@ pub mod scan;
 
 use std::path::{Path, PathBuf};
 
+use mesh_agent::SharedRules;
 use mesh_client::wire::Content;
 use serde_json::{Value, json};
 
@@ -53,6 +54,13 @@ impl Attachments {
     pub fn new(cwd: &Path, home: Option<&Path>) -> Attachments {
         let (cwd, home) = (cwd.to_owned(), home.map(Path::to_owned));
         Attachments { cwd, home, web: Web::default(), queue: Vec::new(), sent: 0, limit: SESSION_BYTES }
+    }
+
+    /// The same under the user's rules on hosts.
+    #[must_use]
+    pub fn with_rules(self, rules: SharedRules) -> Attachments {
+        let web = self.web.with_rules(rules);
+        Attachments { web, ..self }
     }
 
     /// The same with another limit for the session, in bytes.
