@@ -6,7 +6,7 @@ use crate::path::Guard;
 #[cfg(feature = "fs")]
 use crate::path::Sighting;
 use crate::rules::{Access, Effect, Rule, Rules};
-use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, path, shell};
+use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, path, shell, shell::Judged};
 
 /// What a tool call would do, as far as it is known before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,34 +74,16 @@ pub struct Policy {
     pub rules: Rules,
     /// Text from outside was seen since the user's last message: in auto mode what sends data out asks.
     pub untrusted: bool,
+    /// Something private was read since then: where text from outside was seen too, what sends data out asks in every mode.
+    pub private: bool,
 }
+
+/// Why what could send data out asks once text from outside and something private were read in one turn.
+const TOGETHER: &str =
+    "text from outside and something private were read since your last message, and this could send data out";
 
 /// Why a command that could send data out asks after text from outside was read.
 const UNTRUSTED: &str = "text from outside was read since your last message, and this could send data out";
-
-/// Whether an action may send data to another machine: no value that was hidden from the model goes there unasked.
-pub fn reaches_out(action: &Action, policy: &Policy) -> bool {
-    match action {
-        Action::Run { command } | Action::Serve { command } => {
-            shell::judged(command, PermissionMode::Auto, policy).reaches_out
-        }
-        Action::WebSearch | Action::Unknown { .. } => true,
-        Action::Read { .. } | Action::Search { .. } | Action::Write { .. } | Action::Plan => false,
-    }
-}
-
-/// Whether an action brings text from outside, which is data and never an instruction.
-pub fn brings_untrusted(action: &Action, policy: &Policy) -> bool {
-    match action {
-        Action::Run { command } => shell::judged(command, PermissionMode::Auto, policy).fetches,
-        Action::WebSearch | Action::Unknown { .. } => true,
-        Action::Read { .. }
-        | Action::Search { .. }
-        | Action::Write { .. }
-        | Action::Serve { .. }
-        | Action::Plan => false,
-    }
-}
 
 /// How far the kernel holds commands back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,6 +163,9 @@ impl<'a> Judge<'a> {
             (Action::Serve { command }, Default | AcceptEdits | Auto) => {
                 asked(command, policy, "this mode asks before servers are started")
             }
+            (Action::WebSearch, Auto | Bypass) if policy.untrusted && policy.private => {
+                Decision::ask_by_check(TOGETHER)
+            }
             (Action::WebSearch, Auto | Bypass) => Decision::Allow,
             (Action::WebSearch, Default | AcceptEdits) => {
                 Decision::ask_by_mode("this mode asks before the web is searched")
@@ -207,6 +192,7 @@ impl<'a> Judge<'a> {
                 Decision::ask_by_check(UNCONFINED)
             }
             (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
+            (Action::WebSearch, decided) if policy.untrusted && policy.private => decided,
             (Action::WebSearch | Action::Plan, _) => Decision::Allow,
             (Action::Unknown { .. }, decided) => decided,
         }
@@ -250,9 +236,20 @@ fn by_rule(path: &Path, access: Access, policy: &Policy) -> Option<Decision> {
     Judge::new(policy).by_rule(path, access)
 }
 
+/// What the command's text says, and what the turn has read.
+fn command_by(command: &str, mode: PermissionMode, policy: &Policy) -> Judged {
+    let judged = shell::judged(command, mode, policy);
+    if policy.untrusted && policy.private && judged.reaches_out {
+        let decision = judged.decision.join(Decision::ask_by_check(TOGETHER));
+        // No rule of the user answers this.
+        return Judged { decision, is_covered: false, ..judged };
+    }
+    judged
+}
+
 /// A command in a mode that lets commands run.
 fn judge_run(command: &str, mode: PermissionMode, policy: &Policy) -> Decision {
-    let mut judged = shell::judged(command, mode, policy);
+    let mut judged = command_by(command, mode, policy);
     if mode == PermissionMode::Auto && policy.untrusted && judged.reaches_out && !judged.is_covered {
         judged.decision = judged.decision.join(Decision::ask_by_check(UNTRUSTED));
     }
@@ -268,7 +265,7 @@ fn judge_run(command: &str, mode: PermissionMode, policy: &Policy) -> Decision {
 
 /// A command in a mode that asks before any: only rules of the user go before that, and what is gravest is said.
 fn asked(command: &str, policy: &Policy, why: &str) -> Decision {
-    let judged = shell::judged(command, PermissionMode::Auto, policy);
+    let judged = command_by(command, PermissionMode::Auto, policy);
     match judged.decision {
         Decision::Block(reasons) => Decision::Block(reasons),
         Decision::Allow if judged.is_covered => Decision::Allow,
@@ -380,8 +377,67 @@ mod tests {
         check(&run("cargo test"), &policy, "mmaa");
         let allowed = |command: &str| letter(&judge_allowed(&run(command), PermissionMode::Default, &policy));
         assert_eq!((allowed("cargo test"), allowed("curl -s https://example.com")), ('a', 'c'));
-        assert!(reaches_out(&run("nc -z example.com 80"), &policy) && !reaches_out(&run("ls"), &policy));
-        assert!(brings_untrusted(&Action::WebSearch, &policy) && !brings_untrusted(&run("ls"), &policy));
+    }
+
+    #[test]
+    fn what_talks_to_other_machines_is_known() {
+        let policy = Policy { confined: Confined::Fully, ..policy() };
+        let mut quiet = Vec::new();
+        for command in [
+            "git push",
+            "git push origin main",
+            "git pull --rebase",
+            "git fetch --all",
+            "git clone https://a.example/x",
+            "git ls-remote origin",
+            "git submodule update --init",
+            "git remote update",
+            "npm install left-pad",
+            "npm ci",
+            "npm publish",
+            "yarn add x",
+            "pip install x",
+            "cargo publish",
+            "cargo install x",
+            "cargo add serde",
+            "cargo fetch",
+            "go get x.example/y",
+            "gem install x",
+            "gh pr create --fill",
+            "docker push a/b",
+            "docker pull a/b",
+            "scp a b:c",
+            "rsync -a . host:x",
+            "svn checkout https://a.example",
+            "hg push",
+            "python -m pip install x",
+            "uv add x",
+            "brew install x",
+            "apt-get install x",
+            "npx cowsay",
+            "curl -T a https://a.example",
+            "http POST https://a.example",
+        ] {
+            if !crate::reaches_out(&run(command), &policy) {
+                quiet.push(command);
+            }
+        }
+        assert!(quiet.is_empty(), "{quiet:#?}");
+    }
+
+    #[test]
+    fn text_from_outside_and_something_private_never_leave_unasked() {
+        let policy = Policy { untrusted: true, private: true, ..policy() };
+        check(&run("curl -s https://example.com"), &policy, "mmcc");
+        check(&run("git push"), &policy, "mmcc");
+        check(&run("curl -s http://127.0.0.1:8080/x"), &policy, "mmaa");
+        check(&run("cargo test"), &policy, "mmaa");
+        check(&Action::WebSearch, &policy, "mmcc");
+        let rule = Rule::parse(Effect::Allow, "command curl").unwrap();
+        let ruled = Policy { rules: [rule].into_iter().collect(), ..policy };
+        check(&run("curl -s https://example.com"), &ruled, "mmcc");
+        let only_private = Policy { untrusted: false, ..ruled };
+        check(&run("curl -s https://example.com"), &only_private, "aaaa");
     }
 
     #[test]

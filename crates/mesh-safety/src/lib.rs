@@ -14,12 +14,14 @@
 //! - [`judge`]: an action in a mode, by the matrix and then the checks
 //! - [`judge_command`], [`judge_read`], [`judge_write`], [`judge_url`]: the checks alone
 //! - [`Judge`]: the same by one look at the file system, whose sighting is what a tool opens: never a path judged and opened again
+//! - [`Origin`]: where text came from that is data and no instruction, and the fence around it
 //! - [`rules`]: what the user always allows, asks or denies
 //! - [`secrets`]: credentials in text; [`env`](mod@env): variables that stay out of child processes
 mod decision;
 pub mod env;
 mod judge;
 mod mode;
+mod origin;
 mod path;
 pub mod rules;
 #[cfg(feature = "sandbox")]
@@ -29,10 +31,10 @@ mod shell;
 mod url;
 pub use decision::{Decision, Reason, ReasonSource, Severity};
 pub use judge::{
-    Action, Confined, Judge, Policy, WorkspaceReads, brings_untrusted, judge, judge_allowed, judge_by_rules,
-    offer, reaches_out,
+    Action, Confined, Judge, Policy, WorkspaceReads, judge, judge_allowed, judge_by_rules, offer,
 };
 pub use mode::{PermissionMode, UnknownMode};
+pub use origin::{Origin, reaches_out, reads_private};
 #[cfg(feature = "fs")]
 pub use path::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, Sighting, judge_opened};
 pub use path::{is_invisible, judge_read, judge_write};

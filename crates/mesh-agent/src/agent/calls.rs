@@ -95,8 +95,8 @@ impl Agent {
                 while let Some(context) = widening.more(&ran, listener, approver, interrupt).await {
                     ran = run_call(&**tool, &args, &context, interrupt.call_stopped()).await;
                 }
-                widening.tell(&mut ran.0);
                 ran.0.text = self.screen().pass(std::mem::take(&mut ran.0.text), &action, &policy);
+                widening.tell(&mut ran.0);
                 ran
             }
             Approval::No => {
@@ -150,8 +150,11 @@ impl Agent {
             Confined::Fully if is_open => Confined::Partly,
             confined => confined,
         };
-        let untrusted = self.screen().is_untrusted();
-        Policy { rules: self.rules.get(), confined, untrusted, ..self.policy.clone() }
+        let (untrusted, private) = {
+            let screen = self.screen();
+            (screen.is_untrusted(), screen.is_private())
+        };
+        Policy { rules: self.rules.get(), confined, untrusted, private, ..self.policy.clone() }
     }
 
     /// Answers a call that reads a cut text again by its name, where no file is called so. It reads nothing but what the model

@@ -260,6 +260,15 @@ impl<'a> Guard<'a> {
         !climbs && self.sights(path, base).is_ok_and(|sights| sights.iter().all(scratch))
     }
 
+    /// Whether what stands there is the user's own and not the workspace's: a key store, or another place in a home.
+    pub(crate) fn is_private(&self, path: &Path, base: &Path) -> bool {
+        let Ok(sights) = self.sights(path, base) else { return true };
+        sights.iter().any(|sight| {
+            self.secret(&sight.parts, Strictness::Content).is_some()
+                || (!sight.inside && self.is_in_a_home(&sight.parts) && !sight.parts.is_root())
+        })
+    }
+
     fn is_in_a_home(&self, parts: &Parts) -> bool {
         self.homes.iter().any(|home| parts.is_inside(home))
             || parts.below_any_home().is_some()

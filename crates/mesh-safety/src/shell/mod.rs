@@ -56,6 +56,7 @@ pub(crate) fn judged(text: &str, mode: PermissionMode, policy: &Policy) -> Judge
         is_covered: false,
         reaches_out: true,
         fetches: false,
+        reads_private: true,
     };
     if text.trim().is_empty() {
         return refused("empty command");

@@ -44,6 +44,8 @@ pub(crate) struct Judged {
     pub(crate) reaches_out: bool,
     /// Something in it brings text from another machine.
     pub(crate) fetches: bool,
+    /// Something in it reads what is private.
+    pub(crate) reads_private: bool,
 }
 
 /// The state of a script while it is walked.
@@ -76,6 +78,8 @@ pub(super) struct Walk<'a> {
     pub(super) reaches_out: bool,
     /// Something in it brings text from another machine.
     pub(super) fetches: bool,
+    /// Something in it reads what is private.
+    pub(super) reads_private: bool,
     steps: usize,
     texts: usize,
     /// Characters that words have become so far.
@@ -112,6 +116,7 @@ impl<'a> Walk<'a> {
             is_denied: false,
             reaches_out: false,
             fetches: false,
+            reads_private: false,
             steps: 0,
             texts: 0,
             expanded: 0,
@@ -127,8 +132,8 @@ impl<'a> Walk<'a> {
             (false, true) => Decision::Allow,
             (false, false) => Decision::Ask(reasons),
         };
-        let (reaches_out, fetches) = (self.reaches_out, self.fetches);
-        Judged { decision, is_covered, reaches_out, fetches }
+        let Walk { reaches_out, fetches, reads_private, .. } = self;
+        Judged { decision, is_covered, reaches_out, fetches, reads_private }
     }
 
     /// Notes why a person should see this first.
@@ -198,7 +203,7 @@ impl<'a> Walk<'a> {
         let flow = match parse::parse(text) {
             Ok(script) => self.apart(|walk| walk.script(&script, stdin)),
             Err(error) => {
-                (self.is_uncovered, self.reaches_out) = (true, true);
+                (self.is_uncovered, self.reaches_out, self.reads_private) = (true, true, true);
                 self.ask(format!("the shell text does not parse: {}", error.0));
                 Flow::default()
             }

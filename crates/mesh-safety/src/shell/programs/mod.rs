@@ -146,7 +146,9 @@ pub(super) fn judge(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let is_unknown = program.is_none()
         && !is_own
         && (services::is_listed(&call.name) || !(is_listed || walk.is_confined()));
-    walk.reaches_out |= is_unknown || services::is_cloud(&call.name);
+    let is_forge = services::asks_a_forge(call);
+    walk.reaches_out |= is_unknown || is_forge || network::talks(call) || services::is_cloud(&call.name);
+    walk.fetches |= is_forge;
     let operands = program.map_or(Read, |program| program.operands);
     system::always(walk, call);
     services::subcommands(walk, call);
@@ -245,6 +247,7 @@ impl Walk<'_> {
     }
 
     fn read_text(&mut self, path: &str, program: &str) {
+        self.reads_private = self.reads_private || self.guard.is_private(&self.place(path), &self.base());
         let rule = self.guard.rule(&self.place(path), &self.base(), Access::Read);
         if self.ruled(rule) {
             return;

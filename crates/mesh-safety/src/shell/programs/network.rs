@@ -52,6 +52,42 @@ pub(super) fn fetch(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     fetched
 }
 
+/// Programs that go to other machines by some of their commands; `*` is any.
+#[rustfmt::skip]
+const TALKS: &[(&[&str], &[&str])] = &[
+    (&["git", "hub"], &["push", "fetch", "pull", "clone", "ls-remote", "submodule", "remote update", "remote show", "remote prune", "lfs", "svn", "p4", "send-email", "imap-send", "request-pull"]),
+    (&["hg", "svn", "bzr", "fossil", "jj", "darcs"], &["push", "pull", "clone", "checkout", "co", "update", "up", "export", "commit", "ci", "import", "incoming", "outgoing", "sync", "git push", "git fetch", "git clone"]),
+    (&["npm", "pnpm", "yarn", "bun", "deno"], &["install", "i", "ci", "add", "update", "up", "upgrade", "exec", "x", "dlx", "create", "init", "view", "info", "search", "audit", "outdated", "publish", "pack"]),
+    (&["npx", "bunx", "uvx", "pipx"], &["*"]),
+    (&["pip", "pip3"], &["install", "download", "wheel", "index", "search"]),
+    (&["uv", "poetry", "pdm", "rye", "hatch", "pipenv", "conda", "mamba", "micromamba"], &["add", "install", "sync", "lock", "update", "pip install", "pip sync", "pip download", "tool install", "tool run", "python install", "create", "publish", "search"]),
+    (&["cargo"], &["install", "add", "fetch", "update", "search", "publish", "binstall", "info"]),
+    (&["go"], &["get", "install", "mod download", "mod tidy"]),
+    (&["gem", "bundle", "bundler", "composer", "mix", "dart", "flutter"], &["install", "update", "require", "add", "get", "fetch", "deps.get", "pub get", "search", "push"]),
+    (&["brew", "port", "apt", "apt-get", "aptitude", "dnf", "yum", "zypper", "apk", "pacman", "nix", "nix-env", "nix-shell", "flatpak", "snap", "winget", "choco", "scoop", "rustup", "mise", "asdf", "sdk", "nvm", "pyenv", "easy_install"], &["*"]),
+    (&["docker", "podman", "nerdctl", "buildah", "skopeo", "crane"], &["pull", "push", "login", "search", "build", "buildx", "run", "compose pull", "compose push", "copy", "inspect"]),
+    (&["terraform", "tofu", "helm"], &["init", "get", "pull", "push", "repo", "providers", "plugin"]),
+];
+
+/// Whether a program goes to other machines by this command, whatever else is known of it.
+pub(super) fn talks(call: &Call<'_>) -> bool {
+    let words: Vec<&str> =
+        call.args.iter().map(|arg| arg.text.as_str()).filter(|word| !word.starts_with(['-', '+'])).collect();
+    let name = call.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let leads = |command: &str| {
+        let mut at = words.iter();
+        // Options before the command may have taken a word.
+        let from_first = command.split(' ').all(|want| at.next().is_some_and(|word| *word == want));
+        from_first
+            || (words.len() > 1 && !command.contains(' ') && words[1] == command && call.args[0].is_option())
+    };
+    let known = TALKS.iter().find(|(names, _)| names.contains(&name) || names.contains(&call.name.as_str()));
+    let module = words.iter().position(|word| *word == "pip" || *word == "ensurepip");
+    let is_module = name == "python" && module.is_some() && call.args.iter().any(|arg| arg.text == "-m");
+    is_module
+        || known.is_some_and(|(_, commands)| commands.iter().any(|command| *command == "*" || leads(command)))
+}
+
 /// What rules of the user say about hosts: in an address anywhere, and as an operand of a program of this file.
 pub(super) fn ruled_hosts(walk: &mut Walk<'_>, call: &Call<'_>) {
     let policy = walk.policy;
@@ -201,7 +237,7 @@ fn host(text: &str) -> String {
 
 /// `nc`, `socat`, `telnet`: raw connections.
 pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    walk.reaches_out = true;
+    (walk.reaches_out, walk.fetches) = (true, true);
     if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-h" | "-V")) {
         return Flow::default();
     }
@@ -224,7 +260,7 @@ pub(super) fn raw(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// `ssh`, `scp`, `mail` and the like: everything they do is on another machine.
 pub(super) fn remote(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    walk.reaches_out = true;
+    (walk.reaches_out, walk.fetches) = (true, true);
     let looks =
         call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "--version" | "-V" | "-G" | "-Q"));
     if !looks {
@@ -261,7 +297,7 @@ pub(super) fn rsync(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 
 /// Name lookups and pings: small, but enough to carry something out.
 pub(super) fn lookup(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
-    walk.reaches_out = true;
+    (walk.reaches_out, walk.fetches) = (true, true);
     leaks(walk, call);
     let hidden = call.args.iter().any(|arg| !arg.is_known && !arg.begins_unknown);
     if hidden {

@@ -46,6 +46,14 @@ const ASKED: &[(&[&str], &[&str], &str)] = &[
     (&["claude", "codex", "gemini", "aider", "goose", "opencode", "cursor-agent", "meshapi"], &["--dangerously-skip-permissions", "--yolo", "--dangerously-bypass-approvals-and-sandbox", "mcp add", "config", "--full-auto", "--yes-always"], "sets another agent free or changes its settings"),
 ];
 
+/// Whether a program asks GitHub or GitLab: what comes back was written by anyone.
+pub(super) fn asks_a_forge(call: &Call<'_>) -> bool {
+    const OWN: [&str; 6] = ["alias", "completion", "config", "extension", "help", "version"];
+    let command = call.args.iter().find(|arg| !arg.is_option());
+    matches!(call.name.as_str(), "gh" | "glab" | "hub")
+        && command.is_some_and(|command| !OWN.contains(&command.text.as_str()))
+}
+
 /// Asks for the commands of the table.
 pub(super) fn subcommands(walk: &mut Walk<'_>, call: &Call<'_>) {
     if call.args.iter().any(|arg| matches!(arg.text.as_str(), "--help" | "-h" | "--dry-run")) {
