@@ -131,3 +131,105 @@ fn a_credential_in_a_file_does_not_reach_the_model() {
     let seen = requests[1].last_text("tool");
     assert!(seen.contains("[SECRET meshapi-key ") && !seen.contains(&key), "{seen}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hook_whose_answer_nobody_gets_blocks() {
+    let lab = lab();
+    let call = json!({"tool_name": "Bash", "cwd": lab.work(), "tool_input": {"command": "ls"}}).to_string();
+    let hook = |input: &[u8], out: std::process::Stdio, home: bool| {
+        let mut hook = lab.command(&["guard", "hook"]);
+        if !home {
+            hook.env_remove("HOME");
+        }
+        let mut child = hook.stdin(std::process::Stdio::piped()).stdout(out).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), output.stdout.len())
+    };
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let piped = std::process::Stdio::piped;
+    assert_eq!(hook(call.as_bytes(), full().into(), true), (Some(2), 0));
+    assert_eq!(hook(b"{\"tool_name\": \"\xff\"}", piped(), true), (Some(2), 0));
+    assert_eq!(hook(b"", piped(), true), (Some(2), 0));
+    assert_eq!(hook(&[b'['; 100_000], piped(), true), (Some(2), 0), "as deep as it may be");
+    let (code, answered) = hook(call.as_bytes(), piped(), false);
+    assert!(code == Some(0) && answered > 0, "without a home");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_guard_without_home_or_folder_gives_a_conservative_answer() {
+    let lab = lab();
+    let gone = lab.work().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    // `sh` goes into the folder and takes it away before the guard starts.
+    let run = |arguments: &[&str], prepare: &str| {
+        let command = lab.command(&[]);
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", &format!("{prepare}; exec \"$@\""), "sh"])
+            .arg(command.get_program())
+            .args(arguments);
+        shell
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(lab.work());
+        let output = shell.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for prepare in ["cd gone && rmdir ../gone", "unset HOME", "export HOME=/nonexistent/home", "chmod 000 ."]
+    {
+        let (code, out) = run(&["guard", "command", "sudo ls"], prepare);
+        assert!(matches!(code, Some(1 | 2 | 10)), "{prepare}: {code:?} {out}");
+        let (code, out) = run(&["guard", "read", "~/.ssh/id_rsa"], prepare);
+        assert!(matches!(code, Some(1 | 2 | 10)), "{prepare}: {code:?} {out}");
+        let (code, out) = run(&["guard", "write", "../../../etc/hosts"], prepare);
+        assert!(matches!(code, Some(1 | 2 | 10)), "{prepare}: {code:?} {out}");
+        std::fs::set_permissions(lab.work(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::create_dir_all(&gone).unwrap();
+    }
+}
+
+/// Each of these is told to the model as what it is, and the session lives on.
+#[cfg(unix)]
+#[test]
+fn bad_input_of_the_model_ends_no_session() {
+    let long = "x".repeat(70 << 10);
+    let bomb = "$(".repeat(3_000);
+    let calls = [
+        ("run_bash", json!({"command": "ls \0x"})),
+        ("run_bash", json!({"command": "ls \u{1b}[2Kx"})),
+        ("run_bash", json!({"command": "ls \u{202e}x"})),
+        ("run_bash", json!({"command": "ls \u{200b}x"})),
+        ("run_bash", json!({"command": format!("echo {long}")})),
+        ("run_bash", json!({"command": bomb})),
+        ("run_bash", json!({"command": format!("ls{}; sudo ls", " ".repeat(300))})),
+        ("write_file", json!({"path": "a\0b", "content": "x"})),
+        ("write_file", json!({"path": "a\u{202e}b", "content": "x"})),
+        ("write_file", json!({"path": "loop/x", "content": "x"})),
+        ("write_file", json!({"path": long, "content": "x"})),
+        ("read_file", json!({"path": "loop"})),
+        ("read_file", json!({"path": "a\u{200b}b"})),
+        ("read_file", json!({"path": "x/".repeat(5_000)})),
+        ("list_dir", json!({"path": "loop"})),
+        ("grep", json!({"pattern": "x", "path": "loop"})),
+        ("edit_file", json!({"path": "loop", "edits": [{"old": "a", "new": "b"}]})),
+    ];
+    let replies = calls.iter().enumerate().map(|(at, (tool, args))| {
+        Reply::stream().tool_call(&format!("c{at}"), tool, &args.to_string(), 50_000).usage(9, 2).done()
+    });
+    let last = Reply::stream().text("Still here.").usage(9, 2).done();
+    let lab = Lab::new(Script::in_order(replies.chain([last])));
+    std::os::unix::fs::symlink("loop", lab.work().join("loop")).unwrap();
+    let run = lab.run(&["-p", "go", "--mode", "auto", "--max-hops", "40"]);
+    assert!(run.out.contains("Still here."), "{:?} {}{}", run.code, run.out, run.err);
+    let requests: Vec<_> =
+        lab.requests().into_iter().filter(|request| request.path == "/chat/completions").collect();
+    assert_eq!(requests.len(), calls.len() + 1);
+    for (request, (tool, args)) in requests[1..].iter().zip(&calls) {
+        let told = request.last_text("tool");
+        let args: String = args.to_string().chars().take(60).collect();
+        assert!(told.starts_with("Error") || told.starts_with("Not run"), "{tool} {args}: {told}");
+    }
+    assert_eq!(std::fs::read_dir(lab.work()).unwrap().count(), 1, "nothing was written");
+}

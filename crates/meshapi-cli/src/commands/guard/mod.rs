@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead, BufWriter, Read, Write, stdin, stdout},
     net::{IpAddr, ToSocketAddrs},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -35,14 +36,26 @@ pub fn run(wanted: &Guard, env: &Environment) -> Result<Exit, Failure> {
         Some(What::Write(ask)) => one(Kind::WritePath, ask, env),
         Some(What::Url(ask)) => one(Kind::Url, ask, env),
         Some(What::Secrets(ask)) => one(Kind::Secret, ask, env),
-        Some(What::Hook(wanted)) => {
+        Some(What::Hook(wanted)) => or_refused(|| {
             let mut input = String::new();
-            let read = stdin().lock().read_to_string(&mut input).map_err(|error| error.to_string());
+            stdin().lock().read_to_string(&mut input).map_err(|error| error.to_string())?;
             let rules = |cwd: &Path| rules(cwd, env.home.as_deref()).map_err(|failure| failure.message);
-            let answer = read.and_then(|_| hook::answer(&input, wanted, env.home.clone(), rules, resolve));
-            // Exit code 2 is a refusal in that protocol: whatever goes wrong here, nothing runs.
-            let answer = answer.map_err(|error| Failure::new(Exit::Usage, "usage", error))?;
-            say(&answer.to_string())
+            let answer = hook::answer(&input, wanted, env.home.clone(), rules, resolve)?;
+            // An answer that nobody gets is none.
+            let mut out = stdout().lock();
+            writeln!(out, "{answer}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+        }),
+    }
+}
+
+/// Exit code 2 is a refusal in the protocol of hooks, and every other failure lets the tool run: whatever goes wrong here, a fault
+/// inside included, ends with it.
+fn or_refused(answer: impl FnOnce() -> Result<(), String>) -> Result<Exit, Failure> {
+    match catch_unwind(AssertUnwindSafe(answer)) {
+        Ok(Ok(())) => Ok(Exit::Ok),
+        Ok(Err(error)) => Err(Failure::new(Exit::Usage, "usage", error)),
+        Err(_) => {
+            Err(Failure::new(Exit::Usage, "internal", "the guard failed inside, so nothing is allowed"))
         }
     }
 }
@@ -142,4 +155,17 @@ fn say(line: &str) -> Result<Exit, Failure> {
 /// What the machine's name service says; nothing where it fails.
 fn resolve(host: &str) -> Vec<IpAddr> {
     (host, 0).to_socket_addrs().map_or(Vec::new(), |found| found.map(|address| address.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_goes_wrong_in_a_hook_refuses() {
+        assert!(matches!(or_refused(|| Ok(())), Ok(Exit::Ok)));
+        for work in [(|| Err("broken".to_owned())) as fn() -> Result<(), String>, || panic!("out of ideas")] {
+            assert_eq!(or_refused(work).unwrap_err().exit, Exit::Usage);
+        }
+    }
 }
