@@ -94,7 +94,7 @@ impl Before {
             check.restore(path, text);
         }
         for wanted in &self.absent {
-            if is_there(&wanted.path) && !is_stand_in(wanted) {
+            if !is_stand_in(wanted) && is_there(&wanted.path) {
                 check.put_aside(&wanted.path, "it is protected, and a command made it");
             }
         }

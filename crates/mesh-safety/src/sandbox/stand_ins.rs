@@ -6,13 +6,10 @@
 //! stand-in is known by its looks, so one that a killed program left behind is cleared up by the next.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, File},
-    io,
-    os::{
-        fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    },
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -30,6 +27,9 @@ use super::scan::is_there;
 
 /// How long we wait for another command to clear up.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longer is no stand-in.
+const LONGEST: u64 = 64;
 
 /// A protected name that is to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +65,24 @@ pub(super) struct StandIns {
 
 /// Whether what has this name is a stand-in.
 pub(super) fn is_stand_in(wanted: &Wanted) -> bool {
-    let Ok(meta) = fs::symlink_metadata(&wanted.path) else { return false };
-    let bare = meta.permissions().mode() & 0o777;
-    match wanted.text {
-        None => meta.file_type().is_socket() && bare == 0,
-        // Nobody but us makes such a file read-only to all and of these bytes.
-        Some(text) => {
-            meta.is_file()
-                && bare == 0o444
-                && meta.nlink() == 1
-                && meta.len() == text.len() as u64
-                && fs::read(&wanted.path).is_ok_and(|bytes| bytes == text.as_bytes())
-        }
-    }
+    let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else { return false };
+    open_plain(parent).is_ok_and(|folder| is_stand_in_of(&folder, name, wanted.text))
+}
+
+/// Whether what has this name in a folder is a stand-in with this text.
+fn is_stand_in_of(folder: &OwnedFd, name: &OsStr, text: Option<&str>) -> bool {
+    let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let (kind, mode) = (FileType::from_raw_mode(stat.st_mode), stat.st_mode & 0o777);
+    let Some(text) = text else { return kind == FileType::Socket && mode == 0 };
+    // Nobody but us makes such a file read-only to all and of these bytes.
+    let looks = kind == FileType::RegularFile && mode == 0o444 && stat.st_nlink == 1;
+    let holds = || {
+        let file = openat(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let mut bytes = Vec::new();
+        File::from(file).take(LONGEST).read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes == text.as_bytes())
+    };
+    looks && stat.st_size == text.len() as i64 && holds().unwrap_or(false)
 }
 
 /// Holds these folders. Whoever forks has the new process hold them too.
@@ -100,7 +105,7 @@ pub(super) fn lock(roots: &[PathBuf]) -> io::Result<Locks> {
 /// A folder cannot be written.
 pub(super) fn hold(locks: Locks, wanted: Vec<Wanted>) -> io::Result<StandIns> {
     let mut held = StandIns { locks, names: Vec::new() };
-    let mut maker = Maker { folder: None, node: None };
+    let mut maker = Maker { folder: Folder::default(), node: None };
     for wanted in wanted {
         let state = match maker.make(&wanted) {
             Ok(()) => State::StandIn,
@@ -142,21 +147,14 @@ fn wait_for(lock: &File) -> io::Result<()> {
 
 /// Makes stand-ins, each in a folder that no link leads to: another command may be at work and swap one for a link.
 struct Maker {
-    /// The folder of the last name: names come sorted.
-    folder: Option<(PathBuf, OwnedFd)>,
+    folder: Folder,
     /// The first node: one under many names is made faster than many.
     node: Option<(OwnedFd, OsString)>,
 }
 
 impl Maker {
     fn make(&mut self, wanted: &Wanted) -> io::Result<()> {
-        let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        if self.folder.as_ref().is_none_or(|(known, _)| known != parent) {
-            self.folder = Some((parent.to_owned(), open_plain(parent)?));
-        }
-        let Some((_, folder)) = &self.folder else { return Err(io::ErrorKind::NotFound.into()) };
+        let (folder, name) = self.folder.of(&wanted.path)?;
         let Some(text) = wanted.text else {
             if let Some((first, known)) = &self.node {
                 match linkat(first, known, folder, name, AtFlags::empty()) {
@@ -186,6 +184,23 @@ impl Maker {
     }
 }
 
+/// The folder of the last name: names come sorted.
+#[derive(Default)]
+struct Folder(Option<(PathBuf, OwnedFd)>);
+
+impl Folder {
+    /// The folder of a path, to which no link leads, and the name in it.
+    fn of<'a>(&mut self, path: &'a Path) -> io::Result<(&OwnedFd, &'a OsStr)> {
+        let none = || io::Error::from(io::ErrorKind::NotFound);
+        let (parent, name) = (path.parent().ok_or_else(none)?, path.file_name().ok_or_else(none)?);
+        let known = match self.0.take().filter(|(known, _)| known == parent) {
+            Some(known) => known,
+            None => (parent.to_owned(), open_plain(parent)?),
+        };
+        Ok((&self.0.insert(known).1, name))
+    }
+}
+
 fn open_plain(folder: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(CWD, folder, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)
@@ -197,12 +212,11 @@ impl Drop for StandIns {
         let alone = |lock: &File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
         let mut ours = self.names.iter().filter(|(_, state)| *state == State::StandIn).peekable();
         if ours.peek().is_some() && self.locks.0.iter().all(alone) {
+            let mut folder = Folder::default();
             for (wanted, _) in ours {
-                let (Some(parent), Some(name)) = (wanted.path.parent(), wanted.path.file_name()) else {
-                    continue;
-                };
-                if let (true, Ok(folder)) = (is_stand_in(wanted), open_plain(parent)) {
-                    let _ = unlinkat(&folder, name, AtFlags::empty());
+                let Ok((folder, name)) = folder.of(&wanted.path) else { continue };
+                if is_stand_in_of(folder, name, wanted.text) {
+                    let _ = unlinkat(folder, name, AtFlags::empty());
                 }
             }
         }

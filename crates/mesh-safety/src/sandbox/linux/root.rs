@@ -14,7 +14,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat, openat2, symlinkat},
+    fs::{
+        Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, accessat, chmodat, fstat, mkdirat,
+        mknodat, openat, openat2, symlinkat,
+    },
     io::Errno,
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
@@ -57,6 +60,8 @@ struct Part {
     /// Where it is put.
     target: PathBuf,
     is_folder: bool,
+    /// The way there is of our own making: no command ever could put a link on it.
+    is_ours: bool,
 }
 
 /// Builds the root and enters it. Afterwards the old one cannot be reached. What is covered is asked for last.
@@ -66,15 +71,15 @@ pub(super) fn enter(
 ) -> Result<(), SandboxError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step(|| "making mounts private".into())?;
-    let parts = take(policy)?;
-    let links = system_links();
+    let system = System::look();
+    let parts = take(policy, &system)?;
     mount("tmpfs", BUILT_AT, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(SIZE))
         .step(|| "mounting a new root".into())?;
     chdir(BUILT_AT).step(|| "entering the new root".into())?;
     let root = openat(CWD, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .step(|| "opening the new root".into())?;
     let new = NewRoot { root: root.as_fd() };
-    new.fill(policy, parts, links)?;
+    new.fill(policy, parts, system.links)?;
     new.cover(&guard()?)?;
     pivot_root(".", ".").step(|| "changing the root".into())?;
     unmount(".", UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
@@ -143,17 +148,44 @@ fn is_only_for_root(entry: &fs::DirEntry) -> bool {
     mode & if kind.is_dir() { 0o005 } else { 0o004 } == 0
 }
 
+/// What of the system is there.
+struct System {
+    folders: Vec<&'static str>,
+    /// Links of its top, such as `/bin`, with what they say.
+    links: Vec<(&'static str, PathBuf)>,
+}
+
+impl System {
+    fn look() -> System {
+        // One look at the top spares many at what is not in it.
+        let top: HashSet<OsString> =
+            fs::read_dir("/").into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        let mut system = System { folders: Vec::new(), links: Vec::new() };
+        for place in SYSTEM {
+            let first = place.trim_start_matches('/').split('/').next().unwrap_or_default();
+            if !top.is_empty() && !top.contains(OsStr::new(first)) {
+                continue;
+            }
+            match fs::read_link(place) {
+                Ok(says) => system.links.push((place, says)),
+                // It is no link.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => system.folders.push(place),
+                Err(_) => {}
+            }
+        }
+        system
+    }
+}
+
 /// Everything that is seen inside, in the order in which it is put: outer places first.
-fn take(policy: &Policy) -> Result<Vec<Part>, SandboxError> {
+fn take(policy: &Policy, system: &System) -> Result<Vec<Part>, SandboxError> {
     const SEEN: u64 = READ_ONLY | NO_SUID | NO_DEVICES;
     let mut parts = Vec::new();
-    let seen = SYSTEM.iter().map(PathBuf::from).filter(|path| !is_link(path));
-    for path in seen.chain(home_seen(policy)) {
-        if let Some(part) = take_if_there(&path, SEEN)? {
-            parts.push(part);
-        }
+    for place in &system.folders {
+        let part = take_if_there(Path::new(place), SEEN)?;
+        parts.extend(part.map(|part| Part { is_ours: true, ..part }));
     }
-    for path in &policy.readable {
+    for path in home_seen(policy).iter().chain(&policy.readable) {
         parts.extend(take_if_there(path, SEEN)?);
     }
     if let Some(session) = &policy.session {
@@ -161,7 +193,7 @@ fn take(policy: &Policy) -> Result<Vec<Part>, SandboxError> {
             let Some(target) = target else { continue };
             let tree = copy(CWD, session.join(name), NO_SUID | NO_DEVICES)
                 .step(|| format!("binding the session's {name}"))?;
-            parts.push(Part { tree, target: target.to_owned(), is_folder: true });
+            parts.push(Part { tree, target: target.to_owned(), is_folder: true, is_ours: false });
         }
     }
     for root in &policy.writable {
@@ -169,14 +201,19 @@ fn take(policy: &Policy) -> Result<Vec<Part>, SandboxError> {
         let place = open_plain(CWD, root).step(|| format!("opening {}", root.display()))?;
         let tree =
             copy(place.as_fd(), "", NO_SUID | NO_DEVICES).step(|| format!("binding {}", root.display()))?;
-        parts.push(Part { tree, target: root.clone(), is_folder: true });
+        parts.push(Part { tree, target: root.clone(), is_folder: true, is_ours: false });
     }
     parts.sort_by_key(|part| part.target.components().count());
+    let others: Vec<PathBuf> =
+        parts.iter().filter(|part| !part.is_ours).map(|part| part.target.clone()).collect();
+    for part in &mut parts {
+        part.is_ours &= !others.iter().any(|other| part.target.starts_with(other));
+    }
     // Devices are nodes of the host: NODEV would make them useless.
     for name in DEVICES {
         let path = Path::new("/dev").join(name);
         if let Ok(tree) = copy(CWD, &path, NO_SUID) {
-            parts.push(Part { tree, target: path, is_folder: false });
+            parts.push(Part { tree, target: path, is_folder: false, is_ours: true });
         }
     }
     Ok(parts)
@@ -185,8 +222,8 @@ fn take(policy: &Policy) -> Result<Vec<Part>, SandboxError> {
 fn take_if_there(path: &Path, attributes: u64) -> Result<Option<Part>, SandboxError> {
     match copy(CWD, path, attributes) {
         Ok(tree) => {
-            let is_folder = fs::metadata(path).is_ok_and(|meta| meta.is_dir());
-            Ok(Some(Part { tree, target: path.to_owned(), is_folder }))
+            let is_folder = is_folder(tree.as_fd());
+            Ok(Some(Part { tree, target: path.to_owned(), is_folder, is_ours: false }))
         }
         // What is not there or not for us is not seen.
         Err(error)
@@ -201,8 +238,9 @@ fn take_if_there(path: &Path, attributes: u64) -> Result<Option<Part>, SandboxEr
     }
 }
 
-fn is_link(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+fn is_folder(place: BorrowedFd<'_>) -> bool {
+    let kind = fstat(place).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    kind.is_ok_and(|kind| kind == FileType::Directory)
 }
 
 /// Toolchains of the home, settings without credentials, and folders of the search path.
@@ -246,12 +284,6 @@ fn holds_no_credential(text: &str) -> bool {
     !login && !WORDS.iter().any(|word| lower.contains(word))
 }
 
-/// Links of the system's top, such as `/bin`, with what they say.
-fn system_links() -> Vec<(PathBuf, PathBuf)> {
-    let links = SYSTEM.iter().map(PathBuf::from);
-    links.filter_map(|path| fs::read_link(&path).ok().map(|says| (path, says))).collect()
-}
-
 struct NewRoot<'a> {
     root: BorrowedFd<'a>,
 }
@@ -261,21 +293,18 @@ impl NewRoot<'_> {
         &self,
         policy: &Policy,
         parts: Vec<Part>,
-        links: Vec<(PathBuf, PathBuf)>,
+        links: Vec<(&str, PathBuf)>,
     ) -> Result<(), SandboxError> {
-        for folder in ["proc", "dev", "run/empty", "tmp", "var", "sys"] {
+        for folder in ["proc", "dev", "dev/pts", "run", EMPTY_FOLDER, "tmp", "var", "sys"] {
             self.folder(Path::new(folder)).step(|| format!("making /{folder}"))?;
         }
         self.file(Path::new(EMPTY_FILE)).step(|| "making an empty file".into())?;
         // Read-only once, so that what is taken from them is too.
         for empty in [EMPTY_FOLDER, EMPTY_FILE] {
-            let step = || format!("closing /{empty}");
-            let place = open_plain(self.root, Path::new(empty)).step(step)?;
-            attach(&copy(place.as_fd(), "", READ_ONLY | NO_SUID | NO_DEVICES).step(step)?, place.as_fd())
-                .step(step)?;
+            self.pin(Path::new(empty), READ_ONLY).step(|| format!("closing /{empty}"))?;
         }
         for (link, says) in links {
-            self.link(&says, &link).step(|| format!("linking {}", link.display()))?;
+            self.link(&says, Path::new(link)).step(|| format!("linking {link}"))?;
         }
         self.link(Path::new("/tmp"), Path::new("/var/tmp")).step(|| "linking /var/tmp".into())?;
         self.link(Path::new("/run"), Path::new("/var/run")).step(|| "linking /var/run".into())?;
@@ -296,7 +325,6 @@ impl NewRoot<'_> {
             }
         }
         self.private(Path::new("dev/shm"), 0o1777)?;
-        self.folder(Path::new("dev/pts")).step(|| "making /dev/pts".into())?;
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         mount("devpts", "dev/pts", "devpts", flags, Some(c"newinstance,ptmxmode=0666,mode=0620"))
             .step(|| "mounting /dev/pts".into())?;
@@ -307,7 +335,11 @@ impl NewRoot<'_> {
         }
         limit_processes(policy.limits.processes);
         for name in KERNEL_HIDDEN {
-            self.hide(&Path::new("/proc").join(name))?;
+            let path = Path::new("proc").join(name);
+            // Not every kernel has each of them; a tree that is taken and not put anywhere costs as much as an unmount.
+            if accessat(self.root, &path, Access::EXISTS, AtFlags::empty()).is_ok() {
+                self.empty(EMPTY_FILE, &path).step(|| format!("hiding /proc/{name}"))?;
+            }
         }
         self.read_only("proc")
     }
@@ -339,6 +371,9 @@ impl NewRoot<'_> {
             Ok(()) | Err(Errno::ROFS | Errno::ACCESS) => {}
             Err(error) => return Err(error).step(step),
         }
+        if part.is_ours {
+            return self.attach(&part.tree, inside).step(step);
+        }
         let place = open_plain(self.root, inside).step(step)?;
         attach(&part.tree, place.as_fd()).step(step)
     }
@@ -356,13 +391,28 @@ impl NewRoot<'_> {
     fn hide(&self, path: &Path) -> Result<(), SandboxError> {
         let step = || format!("hiding {}", path.display());
         let Some(place) = self.open(path).step(step)? else { return Ok(()) };
-        let is_folder = rustix::fs::fstat(&place).is_ok_and(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
-        });
-        let empty = if is_folder { EMPTY_FOLDER } else { EMPTY_FILE };
+        let empty = if is_folder(place.as_fd()) { EMPTY_FOLDER } else { EMPTY_FILE };
+        let tree =
+            open_tree(self.root, empty, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC);
+        attach(&tree.step(step)?, place.as_fd()).step(step)
+    }
+
+    /// Puts an empty file or folder over a place to which no command could put a link.
+    fn empty(&self, empty: &str, path: &Path) -> rustix::io::Result<()> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(self.root, empty, flags).step(step)?;
-        attach(&tree, place.as_fd()).step(step)
+        let tree = open_tree(self.root, empty, flags)?;
+        self.attach(&tree, path)
+    }
+
+    /// Puts a tree over a place to which no command could put a link.
+    fn attach(&self, tree: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
+        move_mount(tree, "", self.root, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    }
+
+    /// Makes a mount of a place of the new root, with attributes of its own.
+    fn pin(&self, path: &Path, attributes: u64) -> io::Result<()> {
+        let tree = copy(self.root, path, attributes | NO_SUID | NO_DEVICES)?;
+        Ok(self.attach(&tree, path)?)
     }
 
     fn read_only(&self, path: &str) -> Result<(), SandboxError> {
@@ -376,11 +426,9 @@ impl NewRoot<'_> {
         let step = || format!("making a private {}", path.display());
         let inside = relative(path);
         self.folder(inside).step(step)?;
-        let place = open_plain(self.root, inside).step(step)?;
         // The mask of the caller may have taken bits away.
         chmodat(self.root, inside, Mode::from_raw_mode(mode), AtFlags::empty()).step(step)?;
-        let tree = copy(place.as_fd(), "", NO_SUID | NO_DEVICES).step(step)?;
-        attach(&tree, place.as_fd()).step(step)
+        self.pin(inside, 0).step(step)
     }
 
     /// Makes a folder and those above it.
@@ -399,12 +447,13 @@ impl NewRoot<'_> {
     /// Makes an empty file and the folders above it.
     fn file(&self, path: &Path) -> rustix::io::Result<()> {
         let inside = relative(path);
-        if let Some(folder) = inside.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            self.folder(folder)?;
-        }
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        match openat(self.root, inside, flags, Mode::from_raw_mode(0o444)) {
-            Ok(_) | Err(Errno::EXIST) => Ok(()),
+        let make = || mknodat(self.root, inside, FileType::RegularFile, Mode::from_raw_mode(0o444), 0);
+        match make() {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(Errno::NOENT) => {
+                self.folder(inside.parent().unwrap_or(Path::new("")))?;
+                make()
+            }
             Err(error) => Err(error),
         }
     }
