@@ -63,6 +63,22 @@ pub(super) fn keep(text: &str, before: &str) -> Kept {
     kept
 }
 
+/// The last value of a key such as `core.worktree`, of a section without a part in quotes.
+pub(super) fn value(text: &str, name: &str) -> Option<String> {
+    let mut section = None;
+    let mut found = None;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = header(line);
+        } else if let Some(setting) = section.as_ref().and_then(|section| setting(section, line)) {
+            if setting.pattern == name {
+                found = Some(setting.value);
+            }
+        }
+    }
+    found
+}
+
 /// A setting of one plain line.
 struct Setting {
     /// `section.sub.key`, for a person.
@@ -144,6 +160,13 @@ mod tests {
                     [remote \"origin\"]\n\turl = https://host/a.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n\
                     [branch \"main\"]\n\tremote = origin\n\tmerge = refs/heads/main\n# mine\n";
         assert_eq!(keep(text, ""), Kept { text: text.to_owned(), removed: Vec::new() });
+    }
+
+    #[test]
+    fn a_value_is_read_from_its_own_section() {
+        let text = "[core]\n\tbare = false\n\tworktree = ../../../sub\n[x \"core\"]\n\tworktree = no\n";
+        assert_eq!(value(text, "core.worktree").as_deref(), Some("../../../sub"));
+        assert_eq!(value(text, "core.absent"), None);
     }
 
     #[test]
