@@ -85,6 +85,12 @@ impl RunBash {
         let finished = match process::run(shell, limit, ctx.line.stopped(), |bytes| output.push(bytes)).await
         {
             Ok(finished) => finished,
+            Err(_) if !ctx.cwd.is_dir() => {
+                return ToolOutput::error(format_args!(
+                    "the working folder {} is not there any more; nothing was run",
+                    ctx.cwd.display()
+                ));
+            }
             Err(error) => {
                 return ToolOutput::error(format_args!(
                     "the shell did not run in {}: {error}",
