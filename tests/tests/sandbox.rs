@@ -288,19 +288,48 @@ fn a_hundred_commands_at_once_leave_nothing() {
     assert_eq!(std::fs::read_dir(lab.work().join(".git")).unwrap().count(), 0);
 }
 
+/// The same command where no namespace can be made.
+fn without_namespaces(command: &Command) -> Command {
+    // In a user namespace of its own, a process may forbid itself any further one.
+    let mut without = Command::new("unshare");
+    without.args(["-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces; exec \"$@\"", "sh"]);
+    without.arg(command.get_program()).args(command.get_args()).env_clear().stdin(Stdio::null());
+    without.current_dir(command.get_current_dir().unwrap());
+    without.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    without
+}
+
+#[test]
+fn a_script_hears_what_level_it_got_and_may_ask_for_the_full_one() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    std::fs::write(lab.home().join("key"), "TOPSECRET").unwrap();
+    let key = lab.home().join("key").display().to_string();
+    let run = |arguments: &[&str]| {
+        let output = without_namespaces(&confined(&lab, arguments)).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, error) = run(&["--", "sh", "-c", &format!("cat {key}; echo x >made; exit 3")]);
+    assert_eq!(code, Some(3), "{error}");
+    assert!(error.contains("meshapi sandbox: confined at level no-mounts only: "), "{error}");
+    assert!(!out.contains("TOPSECRET") && lab.work().join("made").exists());
+    let (_, _, error) = run(&["--json", "--", "true"]);
+    let told: Value = serde_json::from_str(error.lines().last().unwrap()).unwrap();
+    assert_eq!(told["level"], json!("no-mounts"), "{error}");
+    let (code, _, error) = run(&["--level", "full", "--", "sh", "-c", "echo x >never"]);
+    assert_eq!(code, Some(125), "{error}");
+    assert!(!lab.work().join("never").exists());
+    // What is wrong with the folder is no matter of the machine.
+    assert_eq!(run(&["--write", "/", "--", "true"]).0, Some(125));
+}
+
 #[test]
 fn without_namespaces_the_level_drops_visibly() {
     let lab = Lab::new(Script::in_order([bash("sh try.sh"), says("done")]));
     std::fs::write(lab.home().join("key"), "TOPSECRET").unwrap();
     let attempt = "echo hi >made; cat \"$HOME/../home/key\" key 2>/dev/null; ls .. >/dev/null && echo seen; echo x >.envrc; true";
     std::fs::write(lab.work().join("try.sh"), attempt).unwrap();
-    let command = lab.command(&["-p", "go", "--mode", "bypass"]);
-    // In a user namespace of its own, a process may forbid itself any further one.
-    let mut without = Command::new("unshare");
-    without.args(["-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces; exec \"$@\"", "sh"]);
-    without.arg(command.get_program()).args(command.get_args()).current_dir(lab.work()).env_clear();
-    without.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
-    let output = without.output().unwrap();
+    let output = without_namespaces(&lab.command(&["-p", "go", "--mode", "bypass"])).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("commands are confined at level no-mounts only"), "{error}");
     let told = &results(&lab.requests()[1])[0];
@@ -416,4 +445,72 @@ fn a_linked_work_tree_reaches_its_repository_and_no_other() {
     }
     let refused = run("forged", "git log; echo x >../other/.git/made; echo tried");
     assert!(refused.contains("not a git repository") && !root.join("other/.git/made").exists(), "{refused}");
+}
+
+#[test]
+fn a_submodule_alone_reaches_its_own_repository_and_no_more() {
+    let lab = Lab::new(Script::in_order([says("never")]));
+    let root = lab.work().canonicalize().unwrap();
+    let git = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).current_dir(&root).env("HOME", lab.home());
+        assert!(shell.status().unwrap().success(), "{script}");
+    };
+    std::fs::write(
+        lab.home().join(".gitconfig"),
+        "[user]\n\tname = A\n\temail = a@example.org\n[protocol \"file\"]\n\tallow = always\n",
+    )
+    .unwrap();
+    git("git init -q lib; git -C lib commit -q --allow-empty -m first; git init -q main; cd main; \
+         git submodule --quiet add ../lib deps/lib; git commit -qm first");
+    // A folder that claims to be the work tree of a module which does not know it.
+    git("mkdir -p main/forged; echo 'gitdir: ../.git/modules/deps/lib' >main/forged/.git");
+    let run = |folder: &str, script: &str| {
+        let output =
+            confined(&lab, &["--", "sh", "-c", script]).current_dir(root.join(folder)).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let said = run(
+        "main/deps/lib",
+        "echo x >file; git add file && git commit -qm second && git log --format=%s; git status --short",
+    );
+    assert_eq!(said, "second\nfirst\n");
+    let own = root.join("main/.git/modules/deps/lib");
+    let before = std::fs::read_to_string(own.join("config")).unwrap();
+    let plant = "d=../../.git; echo x >$d/modules/deps/lib/hooks/pre-commit; echo x >>$d/modules/deps/lib/config; \
+                 echo x >$d/modules/deps/lib/commondir; echo x >$d/config; echo x >../made; echo x >.git; \
+                 git config core.fsmonitor x; echo tried";
+    assert!(run("main/deps/lib", plant).contains("tried\n"));
+    assert_eq!(std::fs::read_to_string(own.join("config")).unwrap(), before);
+    assert!(std::fs::read_to_string(root.join("main/.git/config")).unwrap().len() > 2);
+    for absent in [own.join("hooks/pre-commit"), own.join("commondir"), root.join("main/deps/made")] {
+        assert!(!absent.exists(), "{}", absent.display());
+    }
+    git("cd main/deps/lib; git log --format=%s | grep -qx second");
+    let refused = run("main/forged", "git log; echo x >../.git/modules/deps/lib/made; echo tried");
+    assert!(refused.contains("not a git repository") && !own.join("made").exists(), "{refused}");
+}
+
+#[test]
+fn a_working_folder_that_is_gone_ends_a_call_and_not_the_session() {
+    let lab = Lab::new(Script::in_order([
+        bash("echo x >made; while test -e made; do sleep 0.05; done"),
+        bash("echo second"),
+        calls("write_file", &json!({"path": "file.txt", "content": "x"})),
+        says("done"),
+    ]));
+    let work = lab.work();
+    let removing = std::thread::spawn(move || {
+        while !work.join("made").exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::fs::remove_dir_all(&work).unwrap();
+    });
+    let run = lab.run(&["-p", "go", "--mode", "bypass"]);
+    removing.join().unwrap();
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(run.out.contains("done"), "{}", run.out);
+    let results = results(&lab.requests()[3]);
+    assert!(results[1].contains("is not there any more; nothing was run"), "{results:?}");
+    assert!(!results[2].is_empty(), "{results:?}");
 }

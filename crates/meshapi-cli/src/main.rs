@@ -20,8 +20,11 @@ fn main() -> ExitCode {
     if let Some(code) = mesh_safety::sandbox::helper() {
         return code;
     }
-    let cli = cli::parse(std::env::args_os());
     // This one becomes the command's exit code, whatever number that is.
+    if let Some(wanted) = cli::parse_sandbox(std::env::args_os()) {
+        return commands::sandbox::run(&wanted);
+    }
+    let cli = cli::parse(std::env::args_os());
     if let Ok(Cli { command: Some(Command::Sandbox(wanted)), .. }) = &cli {
         return commands::sandbox::run(wanted);
     }

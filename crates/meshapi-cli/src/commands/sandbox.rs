@@ -9,6 +9,8 @@ use std::{
 
 use mesh_safety::sandbox::{Network, Policy, SandboxError};
 
+#[cfg(target_os = "linux")]
+use crate::cli::Least;
 use crate::cli::Sandbox;
 
 /// What we exit with when nothing was run. As `env` and `timeout` have it.
@@ -80,11 +82,13 @@ fn sets_up_git(command: &[OsString]) -> bool {
 
 #[cfg(target_os = "linux")]
 fn confine(wanted: &Sandbox, policy: Policy, cwd: PathBuf) -> Result<(serde_json::Value, u8), SandboxError> {
+    use std::path::Path;
+
     use mesh_safety::{
         env,
         sandbox::{self, End, Job, Level},
     };
-    let job = Job {
+    let mut job = Job {
         policy,
         level: Level::Full,
         cwd,
@@ -95,7 +99,20 @@ fn confine(wanted: &Sandbox, policy: Policy, cwd: PathBuf) -> Result<(serde_json
         neighbours: Vec::new(),
         report: None,
     };
-    let report = sandbox::run(&job)?;
+    let report = match sandbox::run(&job) {
+        Ok(report) => report,
+        Err(error) => {
+            // Only when this machine has no more, whatever the folder and the command: nobody can bring that about from inside.
+            let strength = sandbox::probe(Path::new("/proc/self/exe"), None);
+            if wanted.level == Some(Least::Full) || strength.level != Level::NoMounts {
+                return Err(error);
+            }
+            let lacks = strength.lacks.unwrap_or_default();
+            let _ = writeln!(stderr(), "meshapi sandbox: confined at level no-mounts only: {lacks}");
+            job.level = strength.level;
+            sandbox::run(&job)?
+        }
+    };
     let name = wanted.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     if !wanted.json {
         for note in &report.notes {
