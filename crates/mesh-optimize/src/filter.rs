@@ -163,7 +163,8 @@ impl Filter {
     /// The session whose last request `body` begins with, or a new one; and the prefixes that lead to it from now on.
     fn found(&self, body: &Body<'_>) -> Option<(String, Vec<u64>)> {
         let all = self.prefixes.as_ref()?;
-        let head = ["model", "system"].map(|name| xxh3_64(body.raw(name).unwrap_or_default()).to_le_bytes());
+        let head = ["model", "system", "instructions"]
+            .map(|name| xxh3_64(body.raw(name).unwrap_or_default()).to_le_bytes());
         let mut hash = xxh3_64(&head.concat());
         let mut chain: Vec<u64> = Vec::with_capacity(body.messages.len());
         for place in &body.messages {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::body::{Body, Own, Part, Site, Splice, segments};
+use crate::body::{Body, Own, Part, Shape, Site, Splice, segments};
 use crate::dial::Dial;
 use crate::helpers::{Helpers, Retain};
 use crate::plan::{Cut, Lever, Miss, Plan, Untouched, fingerprint};
-use crate::provider::{BREAKPOINTS, ProviderChoice};
+use crate::provider::{BREAKPOINTS, Cache, Provider, ProviderChoice};
 use crate::receipt::{self, Prices, Receipt, Usage};
 use crate::request::{self, Cheaper, Fields, session_of};
 use crate::session::{Decision, SessionState, Terms};
@@ -182,7 +182,11 @@ impl Optimizer {
             }
         };
         let model = session.saved.routed.clone().unwrap_or(asked);
-        let provider = self.config.provider.for_model(&model);
+        let provider = match (self.config.provider.for_model(&model), body.shape) {
+            // There is no place for a breakpoint: whoever caches here does it unasked.
+            (marked, Shape::Items) if marked.is_marked() => Provider { cache: Cache::Prefix, ..marked },
+            (provider, _) => provider,
+        };
         let tail = session.transient(body, hints.transient_tail);
         let stay = body.messages.len() - tail.min(body.messages.len());
         let (own_marks, client_marks, locked) = client_marks(body, stay);
@@ -204,7 +208,11 @@ impl Optimizer {
             slots: BREAKPOINTS.saturating_sub(client_marks),
             now: hints.now,
             head: head(body),
-            head_bytes: ["tools", "system"].iter().filter_map(|name| body.raw(name)).map(<[u8]>::len).sum(),
+            head_bytes: ["tools", "system", "instructions"]
+                .iter()
+                .filter_map(|name| body.raw(name))
+                .map(<[u8]>::len)
+                .sum(),
             window: hints.window.map(|tokens| tokens as f64),
             notes: self.config.notes.as_deref(),
             recall: &recall,
@@ -285,7 +293,7 @@ fn client_marks(body: &Body<'_>, stay: usize) -> (Vec<usize>, usize, usize) {
 /// Hash of what stands in front of the messages.
 fn head(body: &Body<'_>) -> u64 {
     let mut all = Vec::new();
-    for name in ["model", "tools", "system", "thinking"] {
+    for name in ["model", "tools", "system", "instructions", "thinking"] {
         all.extend_from_slice(&xxh3_64(body.raw(name).unwrap_or_default()).to_le_bytes());
     }
     xxh3_64(&all)

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::body::{Body, Own, Splice};
+use crate::body::{Body, Own, Shape, Splice};
 use crate::classify::TaskClass;
 use crate::dial::Dial;
 use crate::dialect::Dialect;
@@ -110,7 +110,10 @@ pub(crate) fn fields(
     }
     let model = routed.as_deref().unwrap_or(asked).to_ascii_lowercase();
     guard(body, &model, &mut fields);
-    effort(body, &model, dial, class, &mut fields);
+    // The responses API has the effort in another field, which its clients set themselves.
+    if body.shape == Shape::Messages {
+        effort(body, &model, dial, class, &mut fields);
+    }
     fields
 }
 

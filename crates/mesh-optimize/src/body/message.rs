@@ -73,29 +73,71 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Looks through the message in `bytes`.
+    /// Looks through the message in `bytes`: an object, or the items of one reply of the responses API with commas between.
     pub(crate) fn read(bytes: &[u8]) -> Message {
         let mut found = Message { role: Role::Unknown, texts: Vec::new(), blocks: 0, marks: 0, site: None };
-        let (mut content, mut calls, mut call_id) = (None, None, None);
-        for (key, value) in json::members(bytes, 0).flatten() {
-            match &bytes[key] {
-                b"\"role\"" => found.role = role(&bytes[value]),
-                b"\"content\"" => content = Some(value),
-                b"\"tool_calls\"" => calls = Some(value),
-                b"\"tool_call_id\"" => call_id = Some(xxh3_64(&bytes[value])),
-                b"\"cache_control\"" => found.marks += usize::from(&bytes[value] != b"null"),
-                _ => {}
+        let mut at = 0;
+        while let Some(end) = found.object(bytes, at) {
+            at = json::skip_space(bytes, end);
+            if bytes.get(at) != Some(&b',') {
+                break;
             }
-        }
-        let part = if found.role == Role::Results { Part::Result(call_id.unwrap_or(0)) } else { Part::Words };
-        if let Some(content) = content {
-            found.content(bytes, content, part);
-        }
-        if let Some(calls) = calls {
-            found.calls(bytes, calls);
+            at = json::skip_space(bytes, at + 1);
         }
         found.blocks = found.blocks.max(1);
         found
+    }
+
+    /// Looks through the object at `at`; returns where it ends.
+    fn object(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let (mut content, mut calls, mut call_id) = (None, None, None);
+        let (mut item, mut is_item) = (Item::default(), true);
+        let mut walk = json::members(bytes, at);
+        for (key, value) in walk.by_ref().flatten() {
+            match &bytes[key] {
+                b"\"role\"" => (self.role, is_item) = (role(&bytes[value]), false),
+                b"\"content\"" => content = Some(value),
+                b"\"tool_calls\"" => calls = Some(value),
+                b"\"tool_call_id\"" => call_id = Some(xxh3_64(&bytes[value])),
+                b"\"cache_control\"" => self.marks += usize::from(&bytes[value] != b"null"),
+                b"\"type\"" => item.kind = Some(value),
+                b"\"call_id\"" => item.call_id = xxh3_64(&bytes[value]),
+                b"\"name\"" => item.name = Some(value),
+                b"\"arguments\"" | b"\"input\"" => item.call = Some(value),
+                b"\"output\"" => item.output = Some(value),
+                _ => {}
+            }
+        }
+        match item.kind.as_ref().map(|kind| &bytes[kind.clone()]) {
+            Some(kind) if is_item => self.item(bytes, &item, is_output(kind)),
+            _ => {
+                let part =
+                    if self.role == Role::Results { Part::Result(call_id.unwrap_or(0)) } else { Part::Words };
+                if let Some(content) = content {
+                    self.content(bytes, content, part);
+                }
+                if let Some(calls) = calls {
+                    self.calls(bytes, calls);
+                }
+            }
+        }
+        (walk.position() > at).then(|| walk.position())
+    }
+
+    /// An item of the responses API that is no message: a call, what it gave back, a thought.
+    fn item(&mut self, bytes: &[u8], item: &Item, is_output: bool) {
+        self.blocks += 1;
+        if is_output {
+            self.role = Role::Results;
+            self.result(bytes, item.output.clone(), item.call_id);
+            return;
+        }
+        self.role = Role::Assistant;
+        if let Some(span) = item.call.clone().filter(|span| bytes[span.start] == b'"' && span.len() > 2) {
+            let name = item.name.clone().and_then(|name| json::decode(bytes, name));
+            let name = name.map(|name| name.text.into_owned());
+            self.texts.push(Text { part: Part::Call(item.call_id), form: Form::Literal, span, name });
+        }
     }
 
     fn content(&mut self, bytes: &[u8], content: Span, part: Part) {
@@ -140,7 +182,7 @@ impl Message {
         let literal = |span: &Span| bytes[span.start] == b'"' && span.len() > 2;
         let mut markable = bytes[span.start] == b'{';
         match kind {
-            Some(b"\"text\"") => match text.filter(literal) {
+            Some(b"\"text\"" | b"\"input_text\"" | b"\"output_text\"") => match text.filter(literal) {
                 Some(text) => self.texts.push(Text { part, form: Form::Literal, span: text, name: None }),
                 None => markable = false,
             },
@@ -214,6 +256,34 @@ impl Message {
     }
 }
 
+/// The fields of an item of the responses API.
+#[derive(Default)]
+struct Item {
+    kind: Option<Span>,
+    call_id: u64,
+    name: Option<Span>,
+    call: Option<Span>,
+    output: Option<Span>,
+}
+
+/// Whether an item of this kind is what a call gave back (`function_call_output` and its like).
+fn is_output(kind: &[u8]) -> bool {
+    kind.ends_with(b"_output\"")
+}
+
+/// Whether an item of the responses API is a part of a reply of the model.
+pub(crate) fn is_of_reply(item: &[u8]) -> bool {
+    let mut is_message = true;
+    for (key, value) in json::members(item, 0).flatten() {
+        match (&item[key], &item[value]) {
+            (b"\"role\"", speaker) => return speaker == b"\"assistant\"",
+            (b"\"type\"", kind) => is_message = kind == b"\"message\"" || is_output(kind),
+            _ => {}
+        }
+    }
+    !is_message
+}
+
 fn role(raw: &[u8]) -> Role {
     match raw {
         b"\"system\"" | b"\"developer\"" => Role::System,
@@ -254,6 +324,24 @@ mod tests {
                 (message.role, message.texts[0].part),
                 (Role::Results, Part::Result(xxh3_64(b"\"a\"")))
             );
+        }
+    }
+
+    #[test]
+    fn items_give_the_same_parts() {
+        let reply = read(
+            r#"{"type":"reasoning","summary":[]}, {"type":"message","role":"assistant","content":[{"type":"output_text","text":"hm"}]},{"type":"function_call","id":"f","call_id":"a","name":"ls","arguments":"{}"}
+               ,{"type":"custom_tool_call","call_id":"b","name":"patch","input":"x"}"#,
+        );
+        assert_eq!((reply.role, reply.blocks, reply.texts.len()), (Role::Assistant, 4, 3));
+        assert_eq!(reply.texts[1].part, Part::Call(xxh3_64(b"\"a\"")));
+        assert_eq!(reply.texts[2].part, Part::Call(xxh3_64(b"\"b\"")));
+        assert_eq!(reply.texts[2].name.as_deref(), Some("patch"));
+        for output in [r#""out""#, r#"[{"type":"input_text","text":"out"}]"#] {
+            let result =
+                read(&format!(r#"{{"type":"function_call_output","call_id":"a","output":{output}}}"#));
+            assert_eq!((result.role, result.texts.len()), (Role::Results, 1));
+            assert_eq!(result.texts[0].part, Part::Result(xxh3_64(b"\"a\"")));
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::message::is_of_reply;
 use crate::json::{self, Span};
 
 /// Why a body cannot be worked on; it is passed on as it is.
@@ -17,6 +18,8 @@ pub enum Unreadable {
     NotAnObject,
     /// There is no list of messages, or an element of it is no object.
     NoMessages,
+    /// The history, or a part of it, lies with the provider (`previous_response_id`, `conversation`, `item_reference`).
+    Elsewhere,
     /// A field that counts here stands twice.
     DoubledField,
 }
@@ -27,6 +30,7 @@ impl fmt::Display for Unreadable {
             Unreadable::NotJson => "the body is not JSON",
             Unreadable::NotAnObject => "the body is not an object",
             Unreadable::NoMessages => "the body has no list of messages",
+            Unreadable::Elsewhere => "the history lies with the provider",
             Unreadable::DoubledField => "a field stands twice in the body",
         })
     }
@@ -40,19 +44,33 @@ pub(crate) struct Place {
     pub(crate) hash: u64,
 }
 
+/// Where a history stands in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `messages`: chat completions and Anthropic messages.
+    Messages,
+    /// `input`, a list of items: the responses API.
+    Items,
+}
+
 /// A body whose fields have been found.
 #[derive(Debug)]
 pub(crate) struct Body<'a> {
     pub(crate) bytes: &'a [u8],
+    pub(crate) shape: Shape,
     /// All members: key with quotes, value.
     pub(crate) fields: Vec<(Span, Span)>,
     pub(crate) messages: Vec<Place>,
 }
 
 /// The fields that steer something here; one of them twice makes a body ambiguous.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 14] = [
     "model",
     "messages",
+    "input",
+    "instructions",
+    "previous_response_id",
+    "conversation",
     "tools",
     "system",
     "mesh_optimize",
@@ -78,7 +96,7 @@ impl<'a> Body<'a> {
             });
         }
         let mut walk = json::members(bytes, start);
-        let (mut fields, mut messages) = (Vec::with_capacity(12), None);
+        let (mut fields, mut messages, mut items) = (Vec::with_capacity(12), None, None);
         while let Some(key) = walk.next_key().map_err(|_| Unreadable::NotJson)? {
             let at = walk.position();
             let end = if &bytes[key.clone()] == b"\"messages\""
@@ -87,6 +105,10 @@ impl<'a> Body<'a> {
             {
                 let (found, end) = places(bytes, at, seen).map_err(|_| Unreadable::NotJson)?;
                 messages = Some(found);
+                end
+            } else if &bytes[key.clone()] == b"\"input\"" && items.is_none() && bytes.get(at) == Some(&b'[') {
+                let (found, end) = places(bytes, at, &[]).map_err(|_| Unreadable::NotJson)?;
+                items = Some(found);
                 end
             } else {
                 json::skip(bytes, at).map_err(|_| Unreadable::NotJson)?
@@ -97,16 +119,27 @@ impl<'a> Body<'a> {
         if json::skip_space(bytes, walk.position()) != bytes.len() || std::str::from_utf8(bytes).is_err() {
             return Err(Unreadable::NotJson);
         }
-        let body = Body { bytes, fields, messages: messages.unwrap_or_default() };
+        let (shape, messages) = match (messages, items) {
+            (None, Some(items)) => (Shape::Items, items),
+            (messages, _) => (Shape::Messages, messages.unwrap_or_default()),
+        };
+        let mut body = Body { bytes, shape, fields, messages };
         for known in KNOWN {
             if body.fields.iter().filter(|(key, _)| body.is_key(key, known)).count() > 1 {
                 return Err(Unreadable::DoubledField);
             }
         }
-        if body.raw("messages").is_none_or(|raw| raw[0] != b'[')
-            || body.messages.iter().any(|place| bytes[place.span.start] != b'{')
-        {
+        let has_list = shape == Shape::Items || body.raw("messages").is_some_and(|raw| raw[0] == b'[');
+        if !has_list || body.messages.iter().any(|place| bytes[place.span.start] != b'{') {
             return Err(Unreadable::NoMessages);
+        }
+        if shape == Shape::Items {
+            let is_elsewhere = |name: &&str| body.raw(name).is_some_and(|raw| raw != b"null");
+            let refers = memchr::memmem::find(bytes, b"\"item_reference\"").is_some();
+            if refers || ["previous_response_id", "conversation"].iter().any(is_elsewhere) {
+                return Err(Unreadable::Elsewhere);
+            }
+            body.messages = as_messages(bytes, &body.messages);
         }
         Ok(body)
     }
@@ -185,6 +218,23 @@ fn places(bytes: &[u8], at: usize, seen: &[(usize, u64)]) -> Result<(Vec<Place>,
     }
 }
 
+/// Items as messages: what a model says in one reply (thoughts, words, calls) are several items, and one message.
+fn as_messages(bytes: &[u8], items: &[Place]) -> Vec<Place> {
+    let mut messages: Vec<Place> = Vec::with_capacity(items.len());
+    let mut in_reply = false;
+    for item in items {
+        let goes_on = std::mem::replace(&mut in_reply, is_of_reply(&bytes[item.span.clone()])) && in_reply;
+        match messages.last_mut().filter(|_| goes_on) {
+            Some(message) => message.span.end = item.span.end,
+            None => messages.push(item.clone()),
+        }
+    }
+    for message in &mut messages {
+        message.hash = xxh3_64(&bytes[message.span.clone()]);
+    }
+    messages
+}
+
 fn same(bytes: &[u8], at: usize, len: usize, hash: u64) -> Option<Place> {
     let span = at..at.checked_add(len)?;
     let found = bytes.get(span.clone())?;
@@ -206,11 +256,41 @@ mod tests {
             (br#"{"messages":null}"#, Unreadable::NoMessages),
             (br#"{"messages":[null]}"#, Unreadable::NoMessages),
             (br#"{"messages":[{}],"messages":[{}]}"#, Unreadable::DoubledField),
+            (br#"{"input":[{}],"input":[{}]}"#, Unreadable::DoubledField),
+            (br#"{"input":"go"}"#, Unreadable::NoMessages),
+            (br#"{"input":["go"]}"#, Unreadable::NoMessages),
+            (br#"{"input":[{}],"previous_response_id":"r1"}"#, Unreadable::Elsewhere),
+            (br#"{"input":[{}],"conversation":{"id":"c"}}"#, Unreadable::Elsewhere),
+            (br#"{"input":[{"type":"item_reference","id":"i"}]}"#, Unreadable::Elsewhere),
             (b"{\"messages\":[{\"content\":\"\xff\"}]}", Unreadable::NotJson),
             (br#"{"messages":[]} x"#, Unreadable::NotJson),
         ] {
             assert_eq!(Body::read(bytes, &[]).err(), Some(want), "{}", String::from_utf8_lossy(bytes));
         }
+    }
+
+    #[test]
+    fn items_of_one_reply_are_one_message() {
+        let body = br#"{"input":[{"role":"user","content":"go"}, {"type":"reasoning"}, {"type":"message","role":"assistant","content":[]},
+            {"type":"function_call","call_id":"a"},{"type":"function_call","call_id":"b"},{"type":"function_call_output","call_id":"a"},
+            {"type":"function_call_output","call_id":"b"} , {"type":"custom_tool_call"}],"previous_response_id":null}"#;
+        let read = Body::read(body, &[]).unwrap();
+        assert_eq!(read.shape, Shape::Items);
+        let starts = |place: &Place| {
+            String::from_utf8_lossy(&body[place.span.clone()]).chars().take(24).collect::<String>()
+        };
+        let seen: Vec<String> = read.messages.iter().map(starts).collect();
+        assert_eq!(
+            seen,
+            [
+                r#"{"role":"user","content""#,
+                r#"{"type":"reasoning"}, {""#,
+                r#"{"type":"function_call_o"#,
+                r#"{"type":"function_call_o"#,
+                r#"{"type":"custom_tool_cal"#
+            ]
+        );
+        assert!(body[..read.messages[1].span.end].ends_with(br#""call_id":"b"}"#));
     }
 
     #[test]

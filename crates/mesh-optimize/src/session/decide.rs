@@ -6,7 +6,7 @@
 use super::memory::Memory;
 use super::state::{SessionState, Use};
 use super::worth::Worth;
-use crate::body::{Body, Place};
+use crate::body::{Body, Place, Shape, is_of_reply};
 use crate::helpers::Summarize;
 use crate::ledger::Split;
 use crate::plan::Miss;
@@ -205,6 +205,9 @@ impl SessionState {
 /// Whether a message is a reply of the assistant.
 pub(crate) fn is_reply(body: &Body<'_>, message: usize) -> bool {
     let bytes = &body.bytes[body.messages[message].span.clone()];
+    if body.shape == Shape::Items {
+        return is_of_reply(bytes);
+    }
     crate::json::members(bytes, 0)
         .flatten()
         .any(|(key, value)| &bytes[key] == b"\"role\"" && &bytes[value] == b"\"assistant\"")

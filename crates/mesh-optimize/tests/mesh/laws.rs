@@ -29,7 +29,7 @@ fn result() -> impl Strategy<Value = String> {
 }
 
 /// A conversation: replies with one to twenty parallel calls, each answered.
-fn conversation() -> impl Strategy<Value = Vec<Value>> {
+pub(crate) fn conversation() -> impl Strategy<Value = Vec<Value>> {
     let turn = (proptest::collection::vec((result(), 0u8..4), 1..6), any::<bool>(), 0u8..9);
     let big = proptest::collection::vec((result(), 0u8..4), 20..21).prop_map(|calls| (calls, false, 0));
     proptest::collection::vec(prop_oneof![9 => turn, 1 => big], 1..10).prop_map(|turns| {
@@ -62,7 +62,7 @@ fn body(messages: &[Value], extra: Value) -> Vec<u8> {
 }
 
 /// The requests of a conversation: everything in front of each reply, and all of it.
-fn requests(messages: &[Value]) -> Vec<&[Value]> {
+pub(crate) fn requests(messages: &[Value]) -> Vec<&[Value]> {
     let replies = (2..messages.len()).filter(|at| messages[*at]["role"] == "assistant");
     replies.chain([messages.len()]).map(|at| &messages[..at]).collect()
 }

@@ -5,6 +5,8 @@ mod billing;
 #[cfg(test)]
 mod fill;
 #[cfg(test)]
+mod items;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod recorded;
