@@ -102,7 +102,7 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a request that is passed on as it is.
-    pub(crate) fn untouched(dial: Dial, why: Untouched) -> Plan {
+    pub fn untouched(dial: Dial, why: Untouched) -> Plan {
         Plan {
             model: String::new(),
             dial: dial.value(),

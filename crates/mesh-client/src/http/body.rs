@@ -1,4 +1,4 @@
-//! Bodies both ways: segments or a channel out, bounded reads with an idle deadline in.
+//! Bodies both ways: segments, a channel or another body out, bounded reads with an idle deadline in.
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::error::{BoxError, HttpError, Phase, from_body};
+use super::relay::Passing;
 
-/// A body to send: a list of byte segments that are never copied, or a channel that is filled while it travels.
+/// A body to send: a list of byte segments that are never copied, a channel that is filled while it travels, or a body that
+/// arrives and is passed on.
 ///
-/// Segments are announced with `content-length`, a channel travels in chunks.
+/// Segments are announced with `content-length`, a channel travels in chunks, a body that is passed on as it was announced.
 #[derive(Default)]
 pub struct Body {
     source: Source,
@@ -27,6 +29,7 @@ pub struct Body {
 enum Source {
     Segments { rest: VecDeque<Bytes>, length: u64 },
     Channel(mpsc::Receiver<Result<Bytes, BoxError>>),
+    Passing(Box<Passing>),
 }
 
 impl Default for Source {
@@ -61,6 +64,17 @@ impl Body {
     pub fn channel(bound: usize) -> (BodySender, Body) {
         let (sender, receiver) = mpsc::channel(bound.max(1));
         (BodySender(sender), Body { source: Source::Channel(receiver), progress: None })
+    }
+
+    /// Returns a body that passes on what arrives: `first`, which was read of it already, then the rest. `watch` sees each piece
+    /// and is dropped with the body: at its end, when it breaks, or when nobody reads it any more. Trailers do not travel on.
+    pub fn passing(
+        first: impl IntoIterator<Item = Result<Bytes, HttpError>>,
+        reader: BodyReader,
+        watch: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Body {
+        let passing = Passing::new(first, reader, Box::new(watch));
+        Body { source: Source::Passing(Box::new(passing)), progress: None }
     }
 
     /// Counts the bytes handed to the connection into `counter`, to tell a slow upload from a silent peer.
@@ -99,6 +113,7 @@ impl fmt::Debug for Body {
         match &self.source {
             Source::Segments { length, .. } => write!(f, "Body({length} bytes)"),
             Source::Channel(_) => f.write_str("Body(channel)"),
+            Source::Passing(_) => f.write_str("Body(passing)"),
         }
     }
 }
@@ -121,6 +136,10 @@ impl HttpBody for Body {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(piece) => piece,
             },
+            Source::Passing(passing) => match passing.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(piece) => piece,
+            },
         };
         if let (Some(counter), Some(Ok(bytes))) = (&self.progress, &piece) {
             counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -129,13 +148,18 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.source, Source::Segments { length: 0, .. })
+        match &self.source {
+            Source::Segments { length, .. } => *length == 0,
+            Source::Channel(_) => false,
+            Source::Passing(passing) => passing.is_ended(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Segments { length, .. } => SizeHint::with_exact(*length),
             Source::Channel(_) => SizeHint::default(),
+            Source::Passing(passing) => passing.size_hint(),
         }
     }
 }
@@ -271,6 +295,11 @@ impl BodyReader {
             idle.silent_ticks = 0;
             idle.timer = None;
         }
+    }
+
+    /// Bytes that are still to come, where they were announced.
+    pub fn length(&self) -> Option<u64> {
+        if self.ended { Some(0) } else { self.inner.size_hint().exact() }
     }
 
     /// Says whether the body has been read to its end (or broke).

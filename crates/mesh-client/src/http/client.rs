@@ -88,7 +88,7 @@ impl Default for Deadlines {
 pub struct HttpClient {
     pool: Client<Connector, Body>,
     connector: Connector,
-    user_agent: HeaderValue,
+    user_agent: Option<HeaderValue>,
     deadlines: Deadlines,
 }
 
@@ -131,7 +131,9 @@ impl HttpClient {
     ) -> Result<Response<BodyReader>, HttpError> {
         let host: Arc<str> = host_of(request.uri())?.into();
         let headers = request.headers_mut();
-        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        if let Some(user_agent) = &self.user_agent {
+            headers.entry(USER_AGENT).or_insert_with(|| user_agent.clone());
+        }
         headers.remove(HOST);
         if let Some(auth) = self.connector.plain_proxy_auth(request.uri()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, auth);
@@ -178,7 +180,7 @@ fn host_of(uri: &Uri) -> Result<&str, HttpError> {
 /// Settings of an [`HttpClient`]; every one has a default.
 #[derive(Clone, Debug)]
 pub struct HttpClientBuilder {
-    user_agent: HeaderValue,
+    user_agent: Option<HeaderValue>,
     proxy: Proxy,
     certificates: Option<PathBuf>,
     connect_timeout: Duration,
@@ -190,7 +192,7 @@ pub struct HttpClientBuilder {
 impl Default for HttpClientBuilder {
     fn default() -> HttpClientBuilder {
         HttpClientBuilder {
-            user_agent: HeaderValue::from_static(concat!("meshapi/", env!("CARGO_PKG_VERSION"))),
+            user_agent: Some(HeaderValue::from_static(concat!("meshapi/", env!("CARGO_PKG_VERSION")))),
             proxy: Proxy::default(),
             certificates: None,
             connect_timeout: CONNECT_TIMEOUT,
@@ -202,10 +204,10 @@ impl Default for HttpClientBuilder {
 }
 
 impl HttpClientBuilder {
-    /// Sets the `User-Agent` that is sent when a request has none; default `meshapi/VERSION`.
+    /// Sets the `User-Agent` that is sent when a request has none, or that none is; default `meshapi/VERSION`.
     #[must_use]
-    pub fn user_agent(mut self, value: HeaderValue) -> HttpClientBuilder {
-        self.user_agent = value;
+    pub fn user_agent(mut self, value: impl Into<Option<HeaderValue>>) -> HttpClientBuilder {
+        self.user_agent = value.into();
         self
     }
 

@@ -8,6 +8,7 @@ mod error;
 mod link;
 mod names;
 mod pace;
+mod relay;
 #[cfg(feature = "server")]
 mod server;
 mod socket;
@@ -21,5 +22,6 @@ pub use client::{
 pub use connect::has_proxy;
 pub use error::{ConnectFailure, HttpError, Phase};
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+pub use relay::end_to_end;
 #[cfg(feature = "server")]
 pub use server::{Peer, ServerOptions, serve, serve_with};

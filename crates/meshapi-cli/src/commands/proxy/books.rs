@@ -57,6 +57,13 @@ pub(super) struct Caps {
     pub(super) session: Option<f64>,
 }
 
+impl Caps {
+    /// Whether there is one.
+    pub(super) fn any(&self) -> bool {
+        self.day.or(self.session).is_some()
+    }
+}
+
 /// The books of a proxy.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Books {
@@ -71,6 +78,10 @@ pub(super) struct Books {
     /// Requests that a cap refused.
     pub(super) refused: u64,
     pub(super) spent_today_usd: f64,
+    /// What requests under way may cost.
+    held_usd: f64,
+    #[serde(skip)]
+    held: BTreeMap<String, f64>,
     #[serde(skip)]
     day: u64,
     #[serde(skip)]
@@ -78,8 +89,8 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Whether a request that costs about so much (`None`: nobody knows) may be sent on this day; if not, what to say.
-    pub(super) fn may_spend(
+    /// Holds back what a request costs about (`None`: nobody knows), if it may be sent on this day; if not, what to say.
+    pub(super) fn reserve(
         &mut self,
         caps: &Caps,
         day: u64,
@@ -87,9 +98,10 @@ impl Books {
         about: Option<f64>,
     ) -> Result<(), String> {
         self.turn_to(day);
-        let in_session = self.sessions.get(session).map_or(0.0, |session| session.spent_usd);
+        let held = self.held.get(session).copied().unwrap_or(0.0);
+        let in_session = self.sessions.get(session).map_or(0.0, |session| session.spent_usd) + held;
         let spent = [
-            ("--max-cost", caps.day, self.spent_today_usd),
+            ("--max-cost", caps.day, self.spent_today_usd + self.held_usd),
             ("--max-session-cost", caps.session, in_session),
         ];
         for (name, cap, spent) in spent {
@@ -103,11 +115,31 @@ impl Books {
             if spent + about > cap {
                 self.refused += 1;
                 return Err(format!(
-                    "{name} {cap}: ${spent:.4} is spent, and this request would cost about ${about:.4}; raise the cap to go on"
+                    "{name} {cap}: ${spent:.4} is spent or under way, and this request would cost about ${about:.4}; raise the cap to go on"
                 ));
             }
         }
+        if let Some(about) = about {
+            self.held_usd += about;
+            *self.held.entry(session.to_owned()).or_default() += about;
+        }
         Ok(())
+    }
+
+    /// Gives back what was held: the request has its receipt, or costs nothing.
+    pub(super) fn release(&mut self, session: &str, about: Option<f64>) {
+        let Some(about) = about else { return };
+        // What is left of sums of fractions is no money.
+        self.held_usd = (self.held_usd - about).max(0.0);
+        if let Some(held) = self.held.get_mut(session) {
+            *held -= about;
+            if *held < 1e-9 {
+                self.held.remove(session);
+            }
+        }
+        if self.held.is_empty() {
+            self.held_usd = 0.0;
+        }
     }
 
     /// Enters a request that was answered. `cost` is what the gateway says that it billed; where nothing is said, `about` counts

@@ -1,17 +1,24 @@
 //! `meshapi proxy`: any client's requests made cheaper on their way, with a receipt for each and a cap on what they cost.
 //!
 //! - `args`: its flags
-//! - `relay`: what goes where; the only part that talks to the network
+//! - `relay`: what goes where; `peek`: whether the gateway takes it; `prices`: what tokens cost there. These talk to the network
+//! - `job`: a request with its levers, and its receipt
 //! - `door`: who may come in; `tap`: reads the usage report of an answer that passes; `books`: sums and caps; `page`: how they are
 //!   shown. All pure
 pub mod args;
 mod books;
 mod door;
+mod job;
 mod page;
+mod peek;
+mod prices;
 mod relay;
 mod tap;
 
-use std::io::{Write as _, stderr};
+use std::{
+    io::{Write as _, stderr},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use mesh_client::{BaseUrl, http};
 use mesh_optimize::Dial;
@@ -64,11 +71,17 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         let stop = async move {
             signals.next().await;
         };
-        http::serve(listener, http::ServerOptions::default(), stop, move |request, _| {
-            let relay = relay.clone();
-            async move { Ok::<_, std::convert::Infallible>(relay.answer(request).await) }
-        })
-        .await?;
+        let options =
+            http::ServerOptions { http1_only: true, max_connections: CONNECTIONS, ..Default::default() };
+        http::serve(listener, options, stop, move |request, _| relay.clone().answer(request)).await?;
         Ok(Exit::Ok)
     })
+}
+
+/// Most connections at a time. Each may bring one to the gateway; both count against the limit of open files.
+const CONNECTIONS: usize = 4096;
+
+/// What a thread holds that panicked is still whole: nothing here is left half written.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use super::books::{Books, Session, Sum};
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#222;background:#fff}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#16161c}td,th{border-color:#333!important}}\
 table{border-collapse:collapse;width:100%;margin:1em 0}td,th{text-align:right;padding:.3em .6em;border-bottom:1px solid #ddd}\
-td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}svg{vertical-align:middle}h1{font-size:1.4em}h2{font-size:1.1em}";
+td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}svg{vertical-align:middle}h1{font-size:1.4em}h2{font-size:1.1em;margin:.8em 0 0}th h2{text-align:left}";
 
 /// Fetches the page anew when the proxy says that something happened.
 const SCRIPT: &str = "new EventSource('/events').onmessage=async()=>{const t=await(await fetch('/')).text();\
@@ -17,14 +17,20 @@ document.querySelector('main').innerHTML=new DOMParser().parseFromString(t,'text
 pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
     let mut main = String::new();
     let _ = write!(main, "<p>Dial {dial}, to {}.</p>", escape(upstream));
-    table(&mut main, "", [("all".to_owned(), &books.sum, None)].into_iter());
-    table(&mut main, "Models", books.models.iter().map(|(name, sum)| (name.clone(), sum, None)));
-    let sessions = books.sessions.iter();
-    table(
-        &mut main,
-        "Sessions",
-        sessions.map(|(id, shown)| (format!("{id} ({})", shown.model), &shown.sum, Some(shown))),
+    main.push_str(
+        "<table><tr><th></th><th>requests</th><th>billed</th><th>saved against plain caching</th>\
+         <th>against no cache</th><th>prompt tokens</th><th>cached</th><th></th></tr>",
     );
+    row(&mut main, "all", &books.sum, None);
+    heading(&mut main, "Models");
+    for (name, sum) in &books.models {
+        row(&mut main, name, sum, None);
+    }
+    heading(&mut main, "Sessions");
+    for (id, shown) in &books.sessions {
+        row(&mut main, &format!("{id} ({})", shown.model), &shown.sum, Some(shown));
+    }
+    main.push_str("</table>");
     for (title, counts) in [("Levers", &books.levers), ("Cache misses", &books.misses)] {
         let _ = write!(main, "<h2>{title}</h2>");
         let words: Vec<String> = counts
@@ -45,38 +51,28 @@ pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
     )
 }
 
-fn table<'b>(
-    page: &mut String,
-    title: &str,
-    rows: impl Iterator<Item = (String, &'b Sum, Option<&'b Session>)>,
-) {
-    if !title.is_empty() {
-        let _ = write!(page, "<h2>{title}</h2>");
-    }
-    page.push_str(
-        "<table><tr><th></th><th>requests</th><th>billed</th><th>saved against plain caching</th>\
-         <th>against no cache</th><th>prompt tokens</th><th>cached</th><th></th></tr>",
+fn heading(page: &mut String, title: &str) {
+    let _ = write!(page, "<tr><th colspan=8><h2>{title}</h2></th></tr>");
+}
+
+fn row(page: &mut String, name: &str, sum: &Sum, shown: Option<&Session>) {
+    let cached = 100.0 * sum.cache_read_tokens as f64 / sum.input_tokens.max(1) as f64;
+    let unpriced = if sum.unpriced > 0 {
+        format!(" + {} without a price or a report", sum.unpriced)
+    } else {
+        String::new()
+    };
+    let _ = write!(
+        page,
+        "<tr><td>{}</td><td>{}</td><td>${:.4}{unpriced}</td><td>${:.4}</td><td>${:.4}</td><td>{}</td><td>{cached:.0} %</td><td>{}</td></tr>",
+        escape(name),
+        sum.requests,
+        sum.billed_usd,
+        sum.saved_vs_native_usd,
+        sum.saved_vs_uncached_usd,
+        sum.input_tokens,
+        shown.map_or(String::new(), spark)
     );
-    for (name, sum, shown) in rows {
-        let cached = 100.0 * sum.cache_read_tokens as f64 / sum.input_tokens.max(1) as f64;
-        let unpriced = if sum.unpriced > 0 {
-            format!(" + {} without a price or a report", sum.unpriced)
-        } else {
-            String::new()
-        };
-        let _ = write!(
-            page,
-            "<tr><td>{}</td><td>{}</td><td>${:.4}{unpriced}</td><td>${:.4}</td><td>${:.4}</td><td>{}</td><td>{cached:.0} %</td><td>{}</td></tr>",
-            escape(&name),
-            sum.requests,
-            sum.billed_usd,
-            sum.saved_vs_native_usd,
-            sum.saved_vs_uncached_usd,
-            sum.input_tokens,
-            shown.map_or(String::new(), spark)
-        );
-    }
-    page.push_str("</table>");
 }
 
 /// What the last requests of a session cost, as a line.

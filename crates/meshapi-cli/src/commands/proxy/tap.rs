@@ -1,5 +1,8 @@
 //! Pure: finds the usage report in an answer that passes by.
 
+use std::io::{self, Read as _, Write};
+
+use flate2::write::MultiGzDecoder;
 use mesh_client::http::{HeaderMap, header, sse};
 use mesh_optimize::Usage;
 use serde_json::{Map, Value};
@@ -9,8 +12,72 @@ const MAX_WHOLE: usize = 16 << 20;
 /// Longest event of a stream that is looked into.
 const MAX_LINE: usize = 4 << 20;
 
-/// Reads along.
+/// Reads along, unpacking where that is needed.
 pub(super) enum Tap {
+    /// What is read as it comes.
+    Plain(Reading),
+    /// `gzip`.
+    Packed(Box<MultiGzDecoder<Reading>>),
+}
+
+impl Tap {
+    /// One for an answer with these headers.
+    pub(super) fn new(headers: &HeaderMap) -> Tap {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let reading = match text(header::CONTENT_TYPE) {
+            Some(kind) if kind.contains("event-stream") => Reading::Stream {
+                decoder: Box::new(sse::Decoder::with_max_line(MAX_LINE)),
+                found: Map::new(),
+                cost: None,
+            },
+            Some(kind) if kind.contains("json") => Reading::Whole(Vec::new()),
+            _ => Reading::Blind,
+        };
+        match text(header::CONTENT_ENCODING) {
+            None | Some("identity") => Tap::Plain(reading),
+            Some("gzip") => Tap::Packed(Box::new(MultiGzDecoder::new(reading))),
+            Some(_) => Tap::Plain(Reading::Blind),
+        }
+    }
+
+    /// Reads a piece.
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        match self {
+            Tap::Plain(reading) => reading.feed(piece),
+            Tap::Packed(decoder) => {
+                if decoder.write_all(piece).is_err() {
+                    *self = Tap::Plain(Reading::Blind);
+                }
+            }
+        }
+    }
+
+    /// What was reported: tokens, and what it cost in USD.
+    pub(super) fn end(self) -> (Option<Usage>, Option<f64>) {
+        let reading = match self {
+            Tap::Plain(reading) => reading,
+            Tap::Packed(mut decoder) => {
+                // Of what broke off the beginning counts.
+                let _ = decoder.try_finish();
+                std::mem::replace(decoder.get_mut(), Reading::Blind)
+            }
+        };
+        let (mut all, mut billed) = (Map::new(), None);
+        match reading {
+            Reading::Stream { found, cost, .. } => (all, billed) = (found, cost),
+            Reading::Whole(bytes) => {
+                if let Ok(value) = serde_json::from_slice(&bytes) {
+                    report(&value, &mut all, &mut billed);
+                }
+            }
+            Reading::Blind => {}
+        }
+        (usage(all), billed)
+    }
+}
+
+/// What is read of an answer.
+pub(super) enum Reading {
     /// Events: their reports are added up, the later field over the earlier.
     Stream { decoder: Box<sse::Decoder>, found: Map<String, Value>, cost: Option<f64> },
     /// One JSON value.
@@ -19,31 +86,10 @@ pub(super) enum Tap {
     Blind,
 }
 
-impl Tap {
-    /// One for an answer with these headers.
-    pub(super) fn new(headers: &HeaderMap) -> Tap {
-        let is = |name, text: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(text))
-        };
-        if headers.contains_key(header::CONTENT_ENCODING) && !is(header::CONTENT_ENCODING, "identity") {
-            Tap::Blind
-        } else if is(header::CONTENT_TYPE, "event-stream") {
-            Tap::Stream {
-                decoder: Box::new(sse::Decoder::with_max_line(MAX_LINE)),
-                found: Map::new(),
-                cost: None,
-            }
-        } else if is(header::CONTENT_TYPE, "json") {
-            Tap::Whole(Vec::new())
-        } else {
-            Tap::Blind
-        }
-    }
-
-    /// Reads a piece.
-    pub(super) fn feed(&mut self, piece: &[u8]) {
+impl Reading {
+    fn feed(&mut self, piece: &[u8]) {
         match self {
-            Tap::Stream { decoder, found, cost } => {
+            Reading::Stream { decoder, found, cost } => {
                 let read = decoder.feed(piece, |event| {
                     // Most events are text and hold no report: they are not taken apart.
                     let may_report = event.data.contains("\"usage\"") || event.data.contains("\"cost\"");
@@ -53,27 +99,33 @@ impl Tap {
                     }
                 });
                 if read.is_err() {
-                    *self = Tap::Blind;
+                    *self = Reading::Blind;
                 }
             }
-            Tap::Whole(bytes) if bytes.len() + piece.len() <= MAX_WHOLE => bytes.extend_from_slice(piece),
-            _ => *self = Tap::Blind,
+            Reading::Whole(bytes) if bytes.len() + piece.len() <= MAX_WHOLE => bytes.extend_from_slice(piece),
+            _ => *self = Reading::Blind,
         }
     }
+}
 
-    /// What was reported: tokens, and what it cost in USD.
-    pub(super) fn end(self) -> (Option<Usage>, Option<f64>) {
-        let (mut all, mut billed) = (Map::new(), None);
-        match self {
-            Tap::Stream { found, cost, .. } => (all, billed) = (found, cost),
-            Tap::Whole(bytes) => {
-                if let Ok(value) = serde_json::from_slice(&bytes) {
-                    report(&value, &mut all, &mut billed);
-                }
-            }
-            Tap::Blind => {}
-        }
-        (usage(all), billed)
+impl Write for Reading {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.feed(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A packed request as its client wrote it; empty where it is not that, or too long.
+pub(super) fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(packed).take(MAX_WHOLE as u64);
+    match reader.read_to_end(&mut plain) {
+        Ok(_) => plain,
+        Err(_) => Vec::new(),
     }
 }
 
@@ -133,6 +185,26 @@ mod tests {
             r#"{"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":4},"output_tokens":2}}"#;
         let want = Usage { input: 9, cache_read: 4, cache_write: 0, output: 2 };
         assert_eq!(read("application/json", &[responses]), (Some(want), None));
+    }
+
+    #[test]
+    fn a_packed_report_is_read() {
+        let event = "data: {\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n";
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(event.as_bytes()).unwrap();
+        let packed = packer.finish().unwrap();
+        assert_eq!(unpacked(&packed), event.as_bytes());
+        assert_eq!(unpacked(b"no gzip"), b"");
+        let want = Usage { input: 9, cache_read: 0, cache_write: 0, output: 2 };
+        for cut in [0, 1, 12, packed.len()] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, "text/event-stream".parse().unwrap());
+            headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+            let mut tap = Tap::new(&headers);
+            tap.feed(&packed[..cut]);
+            tap.feed(&packed[cut..]);
+            assert_eq!(tap.end(), (Some(want), None), "cut at {cut}");
+        }
     }
 
     #[test]

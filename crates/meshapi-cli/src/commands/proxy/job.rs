@@ -1,0 +1,110 @@
+//! A request on its way: how it was prepared, and what is written down of it in the end.
+
+use mesh_client::{http::header::HeaderValue, wire::RequestBody};
+use mesh_optimize::{Config, Optimizer, Plan, Provider, SessionState, Untouched};
+
+use super::{
+    lock,
+    relay::{Parts, Relay, today},
+    tap::{self, Tap},
+};
+
+/// About so many bytes of a body are a token, where nothing better is known: 2.77 characters (see mesh-optimize).
+const BYTES_PER_TOKEN: f64 = 2.77;
+
+/// A request that gets a receipt.
+pub(super) struct Job {
+    pub(super) session: String,
+    pub(super) plan: Plan,
+    /// What its prompt costs, in plain input tokens.
+    pub(super) units: f64,
+    pub(super) hold: Option<Hold>,
+}
+
+/// What a request may cost is held back from the caps until its receipt is written, or until it is known to cost nothing.
+pub(super) struct Hold {
+    pub(super) relay: Relay,
+    pub(super) session: String,
+    pub(super) about: Option<f64>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        lock(&self.relay.0.books).release(&self.session, self.about);
+    }
+}
+
+/// What is read of a body that goes out untouched.
+#[derive(serde::Deserialize)]
+struct Model {
+    model: String,
+}
+
+impl Job {
+    /// Prepares a request. Returns the body to send, where it is another one than `raw`.
+    pub(super) fn prepare(
+        proxy: &Parts,
+        raw: &bytes::Bytes,
+        packed: Option<&HeaderValue>,
+    ) -> (Job, Option<RequestBody>) {
+        if let Some(packed) = packed {
+            let plain = (packed == "gzip").then(|| tap::unpacked(raw)).unwrap_or_default();
+            return (Job::untouched(&plain), None);
+        }
+        let (session, plan, body) = {
+            let mut filter = lock(&proxy.filter);
+            filter.at(proxy.start.elapsed().as_secs_f64());
+            let (session, prepared) = filter.prepare(raw, |_| None, None);
+            let is_same = prepared.segments().map(<[u8]>::len).eq([raw.len()]);
+            let body = (!is_same).then(|| RequestBody::from_pieces(raw, prepared.segments()));
+            (session, prepared.plan, body)
+        };
+        let is_off = lock(&proxy.off).contains(&plan.model);
+        let Some(session) = session.filter(|_| plan.untouched.is_none() && !is_off) else {
+            return (Job::untouched(raw), None);
+        };
+        let units = plan.sent.units(&plan.provider.unwrap_or(Provider::NONE));
+        (Job { session, plan, units, hold: None }, body)
+    }
+
+    /// A request that goes out as it came.
+    pub(super) fn untouched(raw: &[u8]) -> Job {
+        let model = serde_json::from_slice::<Model>(raw).map(|body| body.model).unwrap_or_default();
+        let mut plan = Plan::untouched(mesh_optimize::Dial::OFF, Untouched::Off);
+        plan.provider = Some(Provider::of_model(&model));
+        plan.model = model;
+        let session = "without a history".to_owned();
+        Job { session, plan, units: raw.len() as f64 / BYTES_PER_TOKEN, hold: None }
+    }
+
+    /// The request goes out as it came after all.
+    pub(super) fn give_up(&mut self) {
+        self.plan.untouched = Some(Untouched::Off);
+    }
+
+    /// Writes the receipt of a request whose answer passed by `tap`.
+    pub(super) fn settle(self, tap: Tap) {
+        let Some(Hold { relay, about, .. }) = &self.hold else { return };
+        let (proxy, (usage, cost)) = (&relay.0, tap.end());
+        let prices = proxy.prices.of(&self.plan.model);
+        let mut receipt = match self.plan.untouched {
+            None => {
+                lock(&proxy.filter).settle_plan(&self.session, &self.plan, usage.as_ref(), prices.as_ref())
+            }
+            Some(_) => {
+                let (optimizer, mut state) = (Optimizer::new(Config::default()), SessionState::default());
+                let mut receipt = optimizer.settle(&self.plan, usage.as_ref(), prices.as_ref(), &mut state);
+                // It went out as it came: nothing was saved, and nothing is claimed.
+                (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
+                receipt
+            }
+        };
+        if usage.is_none() {
+            // Nobody reported what it was: a sum of what is only reckoned would be taken for a bill.
+            receipt.billed_usd = None;
+            (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
+        }
+        lock(&proxy.books).enter(today(), &self.session, &self.plan, &receipt, cost, *about);
+        proxy.changed.send_modify(|count| *count += 1);
+    }
+}
