@@ -3,7 +3,8 @@
 use std::io::{self, Read as _, Write};
 
 use flate2::write::MultiGzDecoder;
-use mesh_client::http::{HeaderMap, header, sse};
+use memchr::memmem;
+use mesh_client::http::{HeaderMap, header};
 use mesh_optimize::Usage;
 use serde_json::{Map, Value};
 
@@ -25,11 +26,9 @@ impl Tap {
     pub(super) fn new(headers: &HeaderMap) -> Tap {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let reading = match text(header::CONTENT_TYPE) {
-            Some(kind) if kind.contains("event-stream") => Reading::Stream {
-                decoder: Box::new(sse::Decoder::with_max_line(MAX_LINE)),
-                found: Map::new(),
-                cost: None,
-            },
+            Some(kind) if kind.contains("event-stream") => {
+                Reading::Stream { open: Vec::new(), found: Map::new(), cost: None }
+            }
             Some(kind) if kind.contains("json") => Reading::Whole(Vec::new()),
             _ => Reading::Blind,
         };
@@ -64,7 +63,10 @@ impl Tap {
         };
         let (mut all, mut billed) = (Map::new(), None);
         match reading {
-            Reading::Stream { found, cost, .. } => (all, billed) = (found, cost),
+            Reading::Stream { open, found, cost } => {
+                (all, billed) = (found, cost);
+                reports(&open, |value| report(&value, &mut all, &mut billed));
+            }
             Reading::Whole(bytes) => {
                 if let Ok(value) = serde_json::from_slice(&bytes) {
                     report(&value, &mut all, &mut billed);
@@ -78,8 +80,8 @@ impl Tap {
 
 /// What is read of an answer.
 pub(super) enum Reading {
-    /// Events: their reports are added up, the later field over the earlier.
-    Stream { decoder: Box<sse::Decoder>, found: Map<String, Value>, cost: Option<f64> },
+    /// Events: their reports are added up, the later field over the earlier. `open` is the line that has not ended yet.
+    Stream { open: Vec<u8>, found: Map<String, Value>, cost: Option<f64> },
     /// One JSON value.
     Whole(Vec<u8>),
     /// It cannot be read.
@@ -89,16 +91,23 @@ pub(super) enum Reading {
 impl Reading {
     fn feed(&mut self, piece: &[u8]) {
         match self {
-            Reading::Stream { decoder, found, cost } => {
-                let read = decoder.feed(piece, |event| {
-                    // Most events are text and hold no report: they are not taken apart.
-                    let may_report = event.data.contains("\"usage\"") || event.data.contains("\"cost\"");
-                    if let Some(value) = may_report.then(|| serde_json::from_str(&event.data).ok()).flatten()
-                    {
-                        report(&value, found, cost);
+            Reading::Stream { open, found, cost } => {
+                let mut see = |lines: &[u8]| reports(lines, |value| report(&value, found, cost));
+                match memchr::memrchr(b'\n', piece) {
+                    Some(end) => {
+                        let (lines, rest) = piece.split_at(end + 1);
+                        let first = memchr::memchr(b'\n', lines).map_or(0, |first| first + 1);
+                        let (first, lines) =
+                            if open.is_empty() { (&[][..], lines) } else { lines.split_at(first) };
+                        open.extend_from_slice(first);
+                        see(open);
+                        see(lines);
+                        open.clear();
+                        open.extend_from_slice(rest);
                     }
-                });
-                if read.is_err() {
+                    None => open.extend_from_slice(piece),
+                }
+                if open.len() > MAX_LINE {
                     *self = Reading::Blind;
                 }
             }
@@ -126,6 +135,23 @@ pub(super) fn unpacked(packed: &[u8]) -> Vec<u8> {
     match reader.read_to_end(&mut plain) {
         Ok(_) => plain,
         Err(_) => Vec::new(),
+    }
+}
+
+/// Finds the events in whole lines that may hold a report. Most are text and hold none: they are not taken apart.
+fn reports(lines: &[u8], mut found: impl FnMut(Value)) {
+    let mut from = 0;
+    let next = |from: usize| {
+        let at = |name: &[u8]| memmem::find(&lines[from..], name).map(|at| from + at);
+        [at(b"\"usage\""), at(b"\"cost\"")].into_iter().flatten().min()
+    };
+    while let Some(at) = next(from) {
+        let start = memchr::memrchr(b'\n', &lines[..at]).map_or(0, |end| end + 1);
+        let end = memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |end| at + end);
+        if let Some(data) = lines[start..end].strip_prefix(b"data:") {
+            serde_json::from_slice(data).into_iter().for_each(&mut found);
+        }
+        from = end;
     }
 }
 
@@ -176,8 +202,13 @@ mod tests {
     fn reports_are_found_in_each_shape() {
         let chat = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":4}},\"cost\":\"0.01\"}\n\ndata: [DONE]\n\n";
         let want = Usage { input: 9, cache_read: 4, cache_write: 0, output: 2 };
-        let (start, rest) = chat.split_at(31);
-        assert_eq!(read("text/event-stream", &[start, rest]), (Some(want), Some(0.01)));
+        for cut in 0..chat.len() {
+            let (start, rest) = chat.split_at(cut);
+            assert_eq!(read("text/event-stream", &[start, rest]), (Some(want), Some(0.01)), "cut at {cut}");
+        }
+        let bytes: Vec<String> = chat.chars().map(String::from).collect();
+        let bytes: Vec<&str> = bytes.iter().map(String::as_str).collect();
+        assert_eq!(read("text/event-stream", &bytes), (Some(want), Some(0.01)));
         let messages = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"cache_read_input_tokens\":4,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\n\n";
         let want = Usage { input: 9, cache_read: 4, cache_write: 2, output: 7 };
         assert_eq!(read("text/event-stream; charset=utf-8", &[messages]), (Some(want), None));
