@@ -31,6 +31,8 @@ pub struct Session {
 pub struct Filter {
     optimizer: Optimizer,
     hold_out: f64,
+    /// Bytes that what was learned of the sessions may take together.
+    learned: Option<usize>,
     now: Option<f64>,
     /// Where the sessions without a name of their own stand: the hash of what was sent, to the session. `None`: nobody looks.
     prefixes: Option<HashMap<u64, String>>,
@@ -65,6 +67,11 @@ impl Filter {
     /// Takes a body that names no session for the next request of the one whose last request it begins with.
     pub fn by_prefix(self) -> Filter {
         Filter { prefixes: Some(HashMap::new()), ..self }
+    }
+
+    /// Lets what was learned of the sessions take so many bytes together: those used longest ago learn it again when they go on.
+    pub fn learning_at_most(self, bytes: usize) -> Filter {
+        Filter { learned: Some(bytes), ..self }
     }
 
     /// Says what time it is, in seconds of any clock that runs on, for bodies that do not say it themselves.
@@ -194,6 +201,19 @@ impl Filter {
     /// Forgets the sessions used longest ago until the others fit; the last one stays whatever it takes.
     fn bound(&mut self) {
         let mut total: usize = self.sessions.values().map(|held| held.session.state.weight()).sum();
+        if self.learned.is_some_and(|most| total > most) {
+            let mut all: Vec<&mut Held> = self.sessions.values_mut().collect();
+            all.sort_unstable_by_key(|held| held.used);
+            all.pop();
+            for held in all {
+                if self.learned.is_none_or(|most| total <= most) {
+                    break;
+                }
+                let before = held.session.state.weight();
+                held.session.state.rest();
+                total -= before - held.session.state.weight();
+            }
+        }
         while total > MEMORY && self.sessions.len() > 1 {
             let oldest = self.sessions.iter().min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone());
             let Some(held) = oldest.and_then(|id| self.sessions.remove(&id)) else { return };

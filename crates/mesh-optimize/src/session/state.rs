@@ -124,6 +124,11 @@ impl SessionState {
         self.saved.tally.sum
     }
 
+    /// Lets go of what can be learned again from the messages; the next request of the session takes longer for it, and is the same.
+    pub fn rest(&mut self) {
+        self.memory = Memory::default();
+    }
+
     /// Returns how many bytes the memory of this state takes at least, for a caller that bounds many of them.
     pub fn weight(&self) -> usize {
         self.memory.weight() + self.saved.seen.len() * 16

@@ -1,7 +1,7 @@
 //! Recorded sessions through the optimiser: what it saves is what a provider would have billed less, and how it is split between
 //! processes makes no difference.
 
-use mesh_optimize::{Config, Optimizer, SessionState};
+use mesh_optimize::{Config, Filter, Optimizer, SessionState};
 
 use crate::billing::{Provider, with_own_marks};
 use crate::recorded::{Session, sessions};
@@ -85,6 +85,20 @@ fn a_lost_state_is_found_again_in_the_messages() {
             let known = optimizer().prepare(body.as_bytes(), &mut state).body().into_owned();
             let cold = optimizer().prepare(body.as_bytes(), &mut SessionState::default()).body().into_owned();
             assert!(known == cold, "{}", session.id);
+        }
+    }
+}
+
+#[test]
+fn sessions_that_rested_go_on_as_if_they_had_not() {
+    let filter = || Filter::new(Config { dial: "0.5".parse().unwrap(), ..Config::default() }).by_prefix();
+    let (mut all, mut one) = (filter(), filter().learning_at_most(0));
+    let requests: Vec<Vec<_>> = sessions().iter().map(|session| session.requests(0.5, MODEL)).collect();
+    for number in 0..requests.iter().map(Vec::len).max().unwrap_or(0) {
+        for request in requests.iter().filter_map(|requests| requests.get(number)) {
+            let kept = all.prepare(&request.body, |_| None, None).1.body().into_owned();
+            let rested = one.prepare(&request.body, |_| None, None).1.body().into_owned();
+            assert!(kept == rested, "request {number}");
         }
     }
 }

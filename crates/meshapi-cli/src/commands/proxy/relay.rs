@@ -35,6 +35,10 @@ const MAX_BODY: usize = 64 << 20;
 /// From which length on a request is prepared beside the thread that serves: 256 KiB take about a millisecond.
 const LARGE: usize = 256 << 10;
 
+/// Bytes that what was learned of the sessions may take: about ten of 5 MB. Others are read through anew when they go on, in about
+/// 15 ms a megabyte.
+const LEARNED: usize = 24 << 20;
+
 /// The proxy.
 #[derive(Clone)]
 pub(super) struct Relay(pub(super) Arc<Parts>);
@@ -65,7 +69,9 @@ impl Relay {
             dial,
             caps,
             door,
-            filter: Mutex::new(Filter::new(Config { dial, ..Config::default() }).by_prefix()),
+            filter: Mutex::new(
+                Filter::new(Config { dial, ..Config::default() }).by_prefix().learning_at_most(LEARNED),
+            ),
             books: Mutex::default(),
             off: Mutex::default(),
             changed: watch::Sender::new(0),
