@@ -8,6 +8,11 @@ use crate::*;
 const BROWSER: &str = "/usr/bin/chromium";
 const DRIVER: &str = "/usr/bin/chromedriver";
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped() {
+    eprintln!("skipped: {BROWSER} or {DRIVER} is not installed");
+}
+
 /// A browser with one page.
 struct Browser {
     driver: Child,
@@ -20,7 +25,7 @@ impl Browser {
     /// `None` where there is none.
     fn start(with_scripts: bool) -> Option<Browser> {
         if !Path::new(BROWSER).exists() || !Path::new(DRIVER).exists() {
-            eprintln!("skipped: {BROWSER} or {DRIVER} is not installed");
+            skipped();
             return None;
         }
         let mut driver = Command::new(DRIVER).arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();

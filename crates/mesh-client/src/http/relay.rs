@@ -38,18 +38,21 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
+/// Sees the pieces of a body.
+pub(super) type Watch = Box<dyn FnMut(&[u8]) + Send>;
+
 /// A body that passes by. Nothing is kept: a slow reader slows whoever writes.
 pub(super) struct Passing {
     first: VecDeque<Result<Bytes, HttpError>>,
     reader: BodyReader,
-    watch: Box<dyn FnMut(&[u8]) + Send>,
+    watch: Watch,
 }
 
 impl Passing {
     pub(super) fn new(
         first: impl IntoIterator<Item = Result<Bytes, HttpError>>,
         reader: BodyReader,
-        watch: Box<dyn FnMut(&[u8]) + Send>,
+        watch: Watch,
     ) -> Passing {
         Passing { first: first.into_iter().collect(), reader, watch }
     }

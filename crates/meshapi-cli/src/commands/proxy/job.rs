@@ -48,7 +48,7 @@ impl Job {
         packed: Option<&HeaderValue>,
     ) -> (Job, Option<RequestBody>) {
         if let Some(packed) = packed {
-            let plain = (packed == "gzip").then(|| tap::unpacked(raw)).unwrap_or_default();
+            let plain = if packed == "gzip" { tap::unpacked(raw) } else { Vec::new() };
             return (Job::untouched(&plain), None);
         }
         let (session, plan, body) = {

@@ -83,10 +83,8 @@ impl Relay {
         let path = request.uri().path();
         let is_get = request.method() == Method::GET;
         let is_own = is_get && matches!(path, "/" | "/stats" | "/metrics" | "/events");
-        if is_own {
-            if let Some(cookie) = self.0.door.lets_in(request.uri()) {
-                return Ok(enter(&cookie));
-            }
+        if let Some(cookie) = self.0.door.lets_in(request.uri()).filter(|_| is_own) {
+            return Ok(enter(&cookie));
         }
         if let Some(why) = self.0.door.refuses(request.headers(), is_own) {
             return Ok(problem(StatusCode::FORBIDDEN, why));

@@ -141,8 +141,11 @@ pub(super) fn unpacked(packed: &[u8]) -> Vec<u8> {
 /// Finds the events in whole lines that may hold a report. Most are text and hold none: they are not taken apart.
 fn reports(lines: &[u8], mut found: impl FnMut(Value)) {
     let mut from = 0;
-    // What a gateway says of the cost stands beside the usage.
-    while let Some(at) = memmem::find(&lines[from..], b"\"usage\"").map(|at| from + at) {
+    let next = |from: usize| {
+        let at = |name: &[u8]| memmem::find(&lines[from..], name).map(|at| from + at);
+        [at(b"\"usage\""), at(b"\"cost\"")].into_iter().flatten().min()
+    };
+    while let Some(at) = next(from) {
         let start = memchr::memrchr(b'\n', &lines[..at]).map_or(0, |end| end + 1);
         let end = memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |end| at + end);
         if let Some(data) = lines[start..end].strip_prefix(b"data:") {
