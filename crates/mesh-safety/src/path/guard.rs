@@ -237,8 +237,14 @@ impl<'a> Guard<'a> {
     /// Whether the path is a home, or above one: a recursive read of it meets key stores.
     pub(crate) fn holds_a_home(&self, path: &Path, base: &Path) -> bool {
         let Ok(sights) = self.sights(path, base) else { return true };
+        let store_below = |parts: &Parts| {
+            let own = self.homes.iter().filter_map(|home| parts.below(home));
+            let is_workspace = self.workspaces.iter().any(|root| parts.is_inside(root));
+            !is_workspace && own.chain(parts.below_any_home()).any(|rest| places::holds_home_secret(&rest))
+        };
         let above = |parts: &Parts| {
-            self.homes.iter().any(|home| home.is_inside(parts))
+            store_below(parts)
+                || self.homes.iter().any(|home| home.is_inside(parts))
                 || parts.is_root()
                 || parts.below_any_home().is_some_and(|rest| rest.is_root())
                 || (parts.len() == 1

@@ -125,6 +125,39 @@ mod tests {
     }
 
     #[test]
+    fn stores_of_other_tools_and_files_of_data_are_secrets_too() {
+        for path in [
+            "~/.config/stripe/config.toml",
+            "~/.local/share/gnome-keyring/login.keyring",
+            "~/.m2/settings-security.xml",
+            "keys/app-service-account-7.json",
+            "deploy/secrets/prod.yaml",
+            "terraform.tfvars",
+            "host.keytab",
+            "/etc/shadow-",
+            "/var/mail/dev",
+            "/var/lib/kubelet/config",
+        ] {
+            reads(path, false);
+        }
+        for path in
+            ["src/secrets/mod.rs", "secrets/app.example.yaml", "docs/secrets.md", "k8s/serviceaccount.yaml"]
+        {
+            reads(path, true);
+        }
+        for path in [
+            "~/.config/sway/config",
+            "~/go/bin/x",
+            "~/.pyenv/x",
+            ".windsurf/rules",
+            ".vscode/mcp.json",
+            ".hg/hgrc",
+        ] {
+            writes(path, false);
+        }
+    }
+
+    #[test]
     fn what_runs_later_is_not_written() {
         for path in [
             "~/.bashrc",

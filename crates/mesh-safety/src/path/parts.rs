@@ -46,6 +46,12 @@ impl Parts {
         place.split('/').all(|want| names.next().is_some_and(|name| matches(name, want)))
     }
 
+    /// The same where no name is a pattern: what may stand for the place may stand for another.
+    pub(crate) fn is_plainly_below(&self, place: &str) -> bool {
+        let depth = place.split('/').count();
+        self.is_below(place) && !self.names.iter().take(depth).any(|name| is_pattern(name))
+    }
+
     /// Whether the path is equal to the other or below it, exactly by names.
     pub(crate) fn is_inside(&self, other: &Parts) -> bool {
         self.names.len() >= other.names.len() && self.names.iter().zip(&other.names).all(|(a, b)| a == b)
@@ -59,6 +65,11 @@ impl Parts {
                 .split('/')
                 .all(|want| names.next().is_some_and(|name| says_enough(name) && matches(name, want)))
         })
+    }
+
+    /// Whether one of the names before the last is this one.
+    pub(crate) fn stands_in(&self, folder: &str) -> bool {
+        self.names.split_last().is_some_and(|(_, above)| above.iter().any(|name| name == folder))
     }
 
     /// Whether the last name is this one, or a pattern that would find it.

@@ -22,6 +22,21 @@ pub(crate) const HOME_SECRETS: &[&str] = &[
     ".local/share/kwalletd", ".m2/settings.xml", ".mozilla", ".my.cnf", ".mylogin.cnf", ".ngrok2", ".oci", ".password-store",
     ".pgpass", ".s3cfg", ".snowsql", ".terraform.d/credentials.tfrc.json", ".terraformrc", ".thunderbird", ".vault-token",
     ".viminfo", "library/application support/google/chrome", "library/cookies", "library/keychains",
+    ".anthropic", ".authinfo", ".authinfo.gpg", ".bundle/config", ".config/anthropic", ".config/atuin", ".config/bitwarden cli",
+    ".config/bravesoftware", ".config/composer/auth.json", ".config/configstore", ".config/discord", ".config/electrum",
+    ".config/evolution", ".config/filezilla", ".config/fly", ".config/github-copilot", ".config/goose/secrets.yaml",
+    ".config/hcloud", ".config/helm/registry", ".config/hexchat", ".config/keybase", ".config/linode-cli", ".config/mc",
+    ".config/microsoft-edge", ".config/netlify", ".config/openai", ".config/openstack", ".config/opera",
+    ".config/pypoetry/auth.toml", ".config/remmina", ".config/scaleway", ".config/signal", ".config/slack", ".config/solana",
+    ".config/stripe", ".config/vivaldi", ".config/.wrangler", ".config/wrangler", ".dbshell", ".fetchmailrc", ".git-askpass",
+    ".gradle/gradle.properties", ".histfile", ".history", ".irssi", ".jupyter/jupyter_server_config.json", ".keystore",
+    ".lesshst", ".local/share/atuin", ".local/share/com.vercel.cli", ".local/share/evolution", ".local/share/gnome-keyring",
+    ".local/share/keybase", ".local/share/telegramdesktop", ".m2/settings-security.xml", ".minikube", ".mongorc.js", ".msmtprc",
+    ".mutt", ".muttrc", ".netrc.gpg", ".nuget/nuget/nuget.config", ".openai", ".pki", ".pulumi/credentials.json", ".purple",
+    ".rhosts", ".smbcredentials", ".sops", ".subversion/auth", ".vercel", ".wrangler", ".zhistory", "snap/firefox",
+    "appdata/local/google/chrome", "appdata/roaming/microsoft/credentials", "appdata/roaming/mozilla",
+    "library/application support/bravesoftware", "library/application support/firefox", "library/application support/microsoft edge",
+    "library/application support/slack", "library/mail", "library/messages", "library/safari",
 ];
 
 /// Secret wherever they stand: in the workspace, in another user's home, in a mounted backup.
@@ -38,7 +53,31 @@ const SECRET_NAMES: &[&str] = &[
     ".vault-token", "_netrc", "application_default_credentials.json", "credentials.json", "secrets.json", "secrets.toml",
     "secrets.yaml", "secrets.yml", "service-account.json", "service_account.json", "terraform.tfstate",
     "terraform.tfstate.backup",
+    ".authinfo", ".dockerconfigjson", ".fetchmailrc", ".keystore", ".msmtprc", ".mylogin.cnf", ".s3cfg", ".smbcredentials",
+    ".terraformrc", ".vault-pass", ".vault_pass", ".vault_password", ".vault-password", "accesskeys.csv", "credentials",
+    "credentials.csv", "credentials.db", "credentials.ini", "credentials.toml", "credentials.xml", "credentials.yaml",
+    "credentials.yml", "gcp-key.json", "google-credentials.json", "htpasswd", "key3.db", "key4.db", "kubeconfig",
+    "local.settings.json", "login.keyring", "logins.json", "rootkey.csv", "secret.json", "secret.toml", "secret.yaml",
+    "secret.yml", "secrets.ini", "secrets.properties", "secrets.tfvars", "secrets.txt", "secrets.xml", "sftp-config.json",
+    "terraform.tfvars", "vault-password.txt", "vault_pass.txt", "wallet.dat",
 ];
+
+/// What names of key files of accounts hold, before `.json`: clouds add the project and a number.
+const ACCOUNT_KEYS: &[&str] = &[
+    "firebase-adminsdk",
+    "service-account",
+    "service_account",
+    "serviceaccount",
+    "client_secret",
+    "oauth_creds",
+];
+
+/// Folders in which each file of data is a secret.
+const SECRET_FOLDERS: &[&str] = &[".secrets", "secrets"];
+
+/// Endings of files of data.
+const DATA_EXTENSIONS: &[&str] =
+    &["cfg", "conf", "enc", "ini", "json", "properties", "tfvars", "toml", "txt", "yaml", "yml"];
 
 /// Private keys of ssh by their usual names; the public half ends in `.pub` and is no secret.
 #[rustfmt::skip]
@@ -51,7 +90,8 @@ const KEY_NAMES: &[&str] = &[
 #[rustfmt::skip]
 const SECRET_EXTENSIONS: &[&str] = &[
     "pem", "key", "p12", "pfx", "crt", "cer", "der", "asc", "gpg", "kdbx",
-    "agekey", "env", "jks", "kdb", "keystore", "ovpn", "p8", "pk8", "ppk",
+    "agekey", "bcfks", "bks", "env", "jceks", "jks", "kdb", "keychain", "keychain-db", "keyring", "keystore", "keytab",
+    "kubeconfig", "mobileprovision", "ovpn", "p8", "pk8", "pkcs12", "ppk",
 ];
 
 /// Of these, the ones that are public by nature: a command may print a certificate.
@@ -66,6 +106,9 @@ const TEMPLATE_ENDINGS: &[&str] =
 const READ_SYSTEM: &[&str] = &[
     "etc", "sys", "proc", "boot", "private/etc", "usr/bin", "usr/sbin", "sbin", "bin",
     "dev", "run/secrets", "run/user", "var/run/secrets", "var/spool/cron", "var/lib/docker", "root",
+    "private/var/db/dslocal", "private/var/root", "private/var/vm", "var/backups", "var/db/dslocal", "var/lib/cloud",
+    "var/lib/etcd", "var/lib/kubelet", "var/lib/mysql", "var/lib/postgresql", "var/lib/rancher", "var/lib/samba/private",
+    "var/lib/sss", "var/log/auth.log", "var/log/secure", "var/mail", "var/spool/mail",
 ];
 
 /// Harmless files below those. From spec/safety.md 5.4: a few pseudo files of /proc, and /etc/hosts.
@@ -86,6 +129,14 @@ const READ_SYSTEM_SECRET: &[&str] = &[
     "etc/ssl/private", "etc/kubernetes", "etc/krb5.keytab", "etc/security", "etc/rancher", "etc/wireguard",
     "etc/openvpn", "etc/letsencrypt", "etc/networkmanager", "private/etc/passwd", "private/etc/sudoers", "proc", "root",
     "run/secrets", "run/user", "var/run/secrets", "var/spool/cron", "var/lib/docker",
+    "etc/ceph", "etc/credstore", "etc/credstore.encrypted", "etc/docker/key.json", "etc/exim4/passwd.client", "etc/group-",
+    "etc/gshadow-", "etc/ipsec.d", "etc/ipsec.secrets", "etc/ldap.secret", "etc/master.passwd", "etc/mysql/debian.cnf",
+    "etc/pam_ldap.secret", "etc/passwd-", "etc/pki/tls/private", "etc/postfix/sasl_passwd", "etc/ppp/chap-secrets",
+    "etc/ppp/pap-secrets", "etc/salt/pki", "etc/samba/smbpasswd", "etc/shadow-", "etc/sudoers.dist", "etc/vault.d",
+    "etc/wpa_supplicant", "private/etc/master.passwd", "private/etc/ssh", "private/var/db/dslocal", "private/var/root",
+    "private/var/vm", "var/backups", "var/db/dslocal", "var/lib/cloud", "var/lib/etcd", "var/lib/kubelet", "var/lib/mysql",
+    "var/lib/postgresql", "var/lib/rancher", "var/lib/samba/private", "var/lib/sss", "var/log/auth.log", "var/log/secure",
+    "var/mail", "var/spool/mail",
 ];
 
 /// Never written unasked, even when the workspace lies inside: seed 14.2, and devices.
@@ -118,6 +169,18 @@ pub(crate) const HOME_STARTUP: &[&str] = &[
     ".config/autostart", ".config/environment.d", ".config/fish", ".config/git", ".config/nvim", ".config/pip",
     ".config/plasma-workspace", ".config/systemd", ".config/tmux", ".config/zsh",
     ".cargo/bin", ".cargo/config", ".cargo/config.toml", ".cargo/env", ".m2", ".gradle/init.d", ".rustup",
+    ".antigen", ".asdf", ".bash.d", ".bash_completion", ".bash_it", ".bashrc.d", ".bashrc.local", ".bazelrc", ".bun/bin",
+    ".condarc", ".config/awesome", ".config/bash", ".config/code", ".config/containers", ".config/cursor", ".config/direnv",
+    ".config/elvish", ".config/emacs", ".config/helix", ".config/hypr", ".config/i3", ".config/jj", ".config/karabiner",
+    ".config/kitty", ".config/mimeapps.list", ".config/mise", ".config/npm", ".config/nushell", ".config/openbox",
+    ".config/powershell", ".config/shell", ".config/starship.toml", ".config/sway", ".config/vim", ".config/wezterm",
+    ".config/xonsh", ".config/zed", ".config/zellij", ".cursor-server", ".deno/bin", ".dotnet/tools", ".editrc", ".exrc",
+    ".forward", ".ghci", ".gradle/init.gradle", ".guile", ".hammerspoon", ".hgrc", ".ipython", ".julia/config", ".kshenv",
+    ".lein", ".ltrace.conf", ".mkshrc", ".nix-defexpr", ".nix-profile", ".npmrc", ".nvm", ".ocamlinit", ".octaverc",
+    ".oh-my-bash", ".procmailrc", ".profile.d", ".pryrc", ".pydistutils.cfg", ".pyenv", ".rbenv", ".rprofile", ".sbclrc",
+    ".sbt", ".sdkman", ".shosts", ".shrc", ".subversion/config", ".volta", ".vscode", ".vscode-server", ".xbindkeysrc",
+    ".xserverrc", ".yarnrc", ".yarnrc.yml", ".zgen", ".zimrc", ".zinit", ".zplug", ".zsh", ".zsh.d", ".zshrc.local", "go/bin",
+    "library/application support/code", "library/launchdaemons", "library/services",
 ];
 
 /// Run later by git, an editor, an agent or a build, wherever they stand (D-26, spec/safety.md 5.1).
@@ -126,6 +189,9 @@ const STARTUP_ANYWHERE: &[&str] = &[
     ".cargo/config", ".cargo/config.toml", ".claude", ".codex", ".cursor", ".devcontainer", ".direnv", ".envrc", ".gemini",
     ".git", ".husky", ".idea", ".mcp.json", ".meshapi", ".npmrc", ".vscode/launch.json", ".vscode/settings.json",
     ".vscode/tasks.json", ".yarnrc", ".yarnrc.yml",
+    ".aider.conf.yml", ".amazonq", ".augment", ".continue", ".dir-locals.el", ".exrc", ".fleet", ".gdbinit", ".hg", ".jj", ".junie",
+    ".kiro", ".lldbinit", ".lvimrc", ".nvim.lua", ".nvimrc", ".opencode", ".qwen", ".roo", ".svn", ".trae", ".vs", ".vscode/mcp.json",
+    ".windsurf", ".zed", "opencode.json", "sitecustomize.py", "usercustomize.py",
 ];
 
 /// A place as it is told to a person: with slashes, as the table has it.
@@ -156,6 +222,9 @@ pub(super) fn secret_anywhere(whole: &Parts, parts: &Parts, strict: Strictness) 
             return Some(format!("`{last}` holds credentials"));
         }
     }
+    if is_data_of_secrets(last, parts) {
+        return Some(format!("`{last}` holds credentials"));
+    }
     if KEY_NAMES.iter().any(|key| is_backup_of(last, key)) {
         return Some(format!("`{last}` is the copy of a private key"));
     }
@@ -164,6 +233,16 @@ pub(super) fn secret_anywhere(whole: &Parts, parts: &Parts, strict: Strictness) 
         let free = strict == Strictness::Content && PUBLIC_EXTENSIONS.contains(&extension);
         (listed && !free).then(|| format!("files that end in `.{extension}` hold keys or certificates"))
     })
+}
+
+/// Whether a file of data is the key of an account by its name, or stands in a folder of secrets; examples of one are not.
+fn is_data_of_secrets(last: &str, parts: &Parts) -> bool {
+    let is_example = TEMPLATE_ENDINGS.iter().any(|ending| last.contains(ending));
+    let extension = last.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let is_account = extension == "json" && ACCOUNT_KEYS.iter().any(|key| last.contains(key));
+    let is_kept =
+        DATA_EXTENSIONS.contains(&extension) && SECRET_FOLDERS.iter().any(|folder| parts.stands_in(folder));
+    !is_example && (is_account || is_kept)
 }
 
 /// How far the extensions reach.
@@ -182,7 +261,7 @@ fn is_backup_of(name: &str, key: &str) -> bool {
 
 /// The place of the system that a read would look into.
 pub(super) fn read_system(parts: &Parts, strict: Strictness) -> Option<Place> {
-    if READ_SYSTEM_FREE.iter().any(|place| parts.is_below(place)) {
+    if READ_SYSTEM_FREE.iter().any(|place| parts.is_plainly_below(place)) {
         return None;
     }
     let table = match strict {
@@ -204,6 +283,13 @@ pub(super) fn write_system(parts: &Parts, workspace: &Parts) -> Option<Place> {
             .find(|place| parts.is_below(place) && !(workspace.is_below(place) && parts.is_inside(workspace)))
     };
     fixed.or_else(outside).copied()
+}
+
+/// Whether a folder below a home holds a key store further down.
+pub(super) fn holds_home_secret(relative: &Parts) -> bool {
+    HOME_SECRETS
+        .iter()
+        .any(|place| Parts::of(place.as_ref()).below(relative).is_some_and(|rest| !rest.is_root()))
 }
 
 /// Whether the path lies in a folder for scratch files.

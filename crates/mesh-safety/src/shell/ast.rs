@@ -28,8 +28,10 @@ pub(super) enum Kind {
     Group(Script),
     /// `( … )`: what it changes of folder and variables ends with it.
     Subshell(Script),
-    /// `if`, `while`, `until`: conditions and bodies, each of which may run.
+    /// `if`: conditions and bodies, each of which may run.
     Branches(Vec<Script>),
+    /// `while` and `until`: the condition and the body.
+    Loop { condition: Script, body: Script },
     /// `for` and `select`.
     For { name: String, words: Vec<Word>, body: Script },
     /// `case`: the word that is looked at, and the arms.

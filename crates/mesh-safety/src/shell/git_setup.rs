@@ -43,6 +43,7 @@ fn in_command(command: &Command) -> bool {
     match &command.kind {
         Kind::Simple { words, .. } => is_git(words),
         Kind::Group(script) | Kind::Subshell(script) => in_script(script),
+        Kind::Loop { condition, body } => in_script(condition) || in_script(body),
         Kind::Branches(scripts) | Kind::Case { arms: scripts, .. } => scripts.iter().any(in_script),
         Kind::For { body, .. } => in_script(body),
         Kind::Function { .. } | Kind::Test(_) => false,

@@ -72,7 +72,8 @@ pub(super) fn judge(walk: &mut Walk<'_>, name: &str, value: &Arg) {
             .text
             .split(':')
             .any(|part| SCRATCH.iter().any(|place| part.starts_with(place)) && !own(part));
-        if scratch || !keeps {
+        let is_wherever_one_stands = value.text.split(':').any(|part| part == "." || part.is_empty());
+        if scratch || !keeps || is_wherever_one_stands {
             walk.ask("changes where programs are found (`PATH`)");
         }
         return;

@@ -82,8 +82,29 @@ pub(super) struct Walk<'a> {
     pub(super) reads_private: bool,
     steps: usize,
     texts: usize,
+    /// Loops around the place that run very often or for ever.
+    endless: usize,
     /// Characters that words have become so far.
     pub(super) expanded: usize,
+}
+
+/// Rounds of a loop that are many, when each starts a process that nobody waits for.
+const MANY: usize = 256;
+
+/// Whether the word is a row of many numbers: `{1..100000}`.
+fn counts_far(word: &Word) -> bool {
+    let row = word.bare().and_then(|text| text.strip_prefix('{')?.strip_suffix('}')?.split_once(".."));
+    let end = row.and_then(|(start, end)| Some((start.parse::<i64>().ok()?, end.parse::<i64>().ok()?)));
+    end.is_some_and(|(start, end)| start.abs_diff(end) > MANY as u64)
+}
+
+/// Whether a condition always holds: `true` or `:` and nothing else.
+fn is_always(condition: &Script) -> bool {
+    let [pipeline] = condition.items.as_slice() else { return false };
+    let [Command { kind: Kind::Simple { words, .. }, .. }] = pipeline.commands.as_slice() else {
+        return matches!(pipeline.commands.as_slice(), [Command { kind: Kind::Test(_), .. }]);
+    };
+    matches!(words.as_slice(), [only] if only.bare().is_some_and(|word| matches!(word, "true" | ":")))
 }
 
 /// What stands around a command.
@@ -118,6 +139,7 @@ impl<'a> Walk<'a> {
             fetches: false,
             reads_private: false,
             steps: 0,
+            endless: 0,
             texts: 0,
             expanded: 0,
         }
@@ -238,6 +260,9 @@ impl<'a> Walk<'a> {
     }
 
     fn pipeline(&mut self, pipeline: &Pipeline, stdin: &Flow) -> Flow {
+        if pipeline.background && self.endless > 0 {
+            self.ask_at_top("starts processes again and again without waiting for them");
+        }
         let last = pipeline.commands.len().saturating_sub(1);
         let is_beside = pipeline.background || last > 0;
         let mut flow = stdin.clone();
@@ -268,6 +293,14 @@ impl<'a> Walk<'a> {
             Kind::Group(script) => self.script(script, &stdin),
             Kind::Subshell(script) => self.apart(|walk| walk.script(script, &stdin)),
             Kind::Branches(scripts) => self.branches(scripts, &stdin),
+            Kind::Loop { condition, body } => {
+                let tested = self.script(condition, &stdin);
+                let is_endless = is_always(condition);
+                self.endless += usize::from(is_endless);
+                let flow = self.script(body, &stdin);
+                self.endless -= usize::from(is_endless);
+                Flow { text: None, taint: tested.taint | flow.taint, is_fed: stdin.is_fed }
+            }
             Kind::For { name, words, body } => self.for_loop(name, words, body, &stdin),
             Kind::Case { word, arms } => {
                 let _ = self.single(word);
@@ -299,6 +332,8 @@ impl<'a> Walk<'a> {
 
     fn for_loop(&mut self, name: &str, words: &[Word], body: &Script, stdin: &Flow) -> Flow {
         let values = self.arguments(words);
+        let are_many = values.len() > MANY || words.iter().any(counts_far);
+        self.endless += usize::from(are_many);
         let mut taint = Taint::NONE;
         for value in values.iter().take(MAX_LOOP_VALUES) {
             let set =
@@ -310,6 +345,7 @@ impl<'a> Walk<'a> {
             self.set(name, Value::Unknown(Taint::NONE));
             taint |= self.script(body, stdin).taint;
         }
+        self.endless -= usize::from(are_many);
         Flow { text: None, taint, is_fed: stdin.is_fed }
     }
 

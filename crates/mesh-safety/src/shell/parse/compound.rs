@@ -20,7 +20,7 @@ impl Parser {
         if self.keyword("while") || self.keyword("until") {
             let condition = self.body(&["do"])?;
             let body = self.do_body()?;
-            return Ok(Some(Kind::Branches(vec![condition, body])));
+            return Ok(Some(Kind::Loop { condition, body }));
         }
         if self.keyword("for") || self.keyword("select") {
             return self.for_loop().map(Some);

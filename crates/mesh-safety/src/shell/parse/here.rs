@@ -42,6 +42,10 @@ impl Parser {
             Kind::Group(script) | Kind::Subshell(script) | Kind::For { body: script, .. } => {
                 self.fill(script)
             }
+            Kind::Loop { condition, body } => {
+                self.fill(condition);
+                self.fill(body);
+            }
             Kind::Branches(scripts) | Kind::Case { arms: scripts, .. } => {
                 scripts.iter_mut().for_each(|script| self.fill(script));
             }

@@ -136,6 +136,10 @@ pub(super) fn read(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         "truncate" => truncate(walk, call),
         "fallocate" => allocate(walk, call),
         "sort" | "shuf" | "uniq" | "split" | "csplit" => super::options::outputs(walk, call),
+        "head" if call.context.is_redirected => {
+            let options = Options::of(call.args, "-c -n --bytes --lines");
+            options.values("-c", "--bytes").for_each(|size| too_large(walk, size, &call.name));
+        }
         "tail" | "tac" | "wc" | "cat" if !call.context.is_piped => endless(walk, call),
         "yes" if !call.context.is_piped || call.context.is_redirected => walk.ask("`yes` without an end"),
         _ => {}
@@ -195,8 +199,8 @@ fn dd(walk: &mut Walk<'_>, call: &Call<'_>) {
     }
 }
 
-/// Sizes above this fill a disk: 100 GiB.
-const MAX_SIZE: f64 = 107_374_182_400.0;
+/// Sizes above this fill many a disk: 20 GiB.
+const MAX_SIZE: f64 = 21_474_836_480.0;
 
 fn truncate(walk: &mut Walk<'_>, call: &Call<'_>) {
     let options = Options::of(call.args, "-s -r --size --reference");

@@ -45,6 +45,14 @@ pub(super) fn grep(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     if recursive {
         after_pattern(call).iter().for_each(|place| super::files::whole_home(walk, place, &call.name));
     }
+    let of_credentials = call.stdin.taint.has(Taint::ENVIRONMENT)
+        && call.args.iter().any(|arg| {
+            let text = arg.text.to_lowercase();
+            ["key", "token", "secret", "pass", "cred", "auth", "aws"].iter().any(|word| text.contains(word))
+        });
+    if of_credentials {
+        walk.ask(format!("`{}` picks credentials out of the environment", call.name));
+    }
     let places = after_pattern(call);
     let only_names =
         letters('l') || letters('L') || call.args.iter().any(|arg| arg.text.starts_with("--files"));
@@ -76,7 +84,7 @@ pub(super) fn find(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     while let Some(arg) = expression.get(at) {
         at += 1;
         match arg.text.as_str() {
-            "-delete" if search.outside || !search.narrowed => {
+            "-delete" if search.outside || !search.narrowed || names_sources(expression) => {
                 walk.ask("`find -delete` removes more than files of one name inside the workspace");
             }
             "-fprint" | "-fprintf" | "-fls" | "-fprint0" => {
@@ -120,6 +128,9 @@ impl Search<'_> {
             .iter()
             .any(|arg| arg.is_option() && arg.text.contains(['r', 'R']) && arg.text != "--force");
         let again = recursive && names_only(self.expression, is_build_output);
+        if removes && names_sources(self.expression) {
+            walk.ask("`find` removes all files of a kind that people write");
+        }
         if removes && self.narrowed && (!recursive || again) && !self.outside {
             return;
         }
@@ -158,6 +169,16 @@ fn is_narrowed(expression: &[Arg]) -> bool {
     });
     let empty = expression.iter().any(|arg| arg.text == "-empty");
     !negated && (named || empty)
+}
+
+/// Whether what is looked for is a kind of file that people write: all sources, all settings.
+fn names_sources(expression: &[Arg]) -> bool {
+    #[rustfmt::skip]
+    const WRITTEN: [&str; 42] = [
+        "c", "cc", "cpp", "cs", "css", "csv", "dart", "docx", "ex", "go", "h", "hpp", "hs", "html", "ini", "ipynb", "java", "jpg", "js", "json", "jsx", "kt", "lua",
+        "md", "pdf", "php", "png", "py", "rb", "rs", "rst", "scala", "sh", "sql", "svelte", "swift", "toml", "ts", "tsx", "vue", "yaml", "yml",
+    ];
+    names_only(expression, |name| name.strip_prefix("*.").is_some_and(|kind| WRITTEN.contains(&kind)))
 }
 
 /// Whether the found files have one of the names that `is_one` knows, and no others.

@@ -41,6 +41,7 @@ const ASKED: &[(&[&str], &[&str], &str)] = &[
     (&["prisma", "drizzle-kit", "sequelize", "knex", "typeorm", "alembic", "flyway", "liquibase", "diesel", "sqlx", "goose", "dbmate"], &["migrate reset", "db push", "db execute", "drop", "db:drop", "downgrade", "clean", "drop-all", "dropall", "database drop", "database reset", "schema:drop", "migrate:rollback", "db:migrate:undo:all"], "empties or rolls back a database"),
     (&["dropdb", "dropuser", "createuser", "pg_restore", "pg_dropcluster", "mysqladmin", "mongorestore", "pg_resetwal", "mongodump", "mysqldump", "pg_dump", "pg_dumpall"], &["*"], "changes a database server, or copies all of it"),
     (&["wp", "artisan", "drush", "django-admin"], &["db reset", "db drop", "db:wipe", "migrate:fresh", "migrate:reset", "sql:drop", "flush", "site empty"], "empties a database"),
+    (&["doppler"], &["secrets", "configs", "configure", "login", "me", "settings"], "gives out credentials"),
     (&["op"], &["read", "item get", "item list", "document get", "inject"], "gives out credentials"),
     (&["code", "codium", "cursor"], &["--install-extension", "--uninstall-extension", "tunnel"], "changes the editor or opens it to others"),
     (&["claude", "codex", "gemini", "aider", "goose", "opencode", "cursor-agent", "meshapi"], &["--dangerously-skip-permissions", "--yolo", "--dangerously-bypass-approvals-and-sandbox", "mcp add", "config", "--full-auto", "--yes-always"], "sets another agent free or changes its settings"),
@@ -76,8 +77,23 @@ pub(super) fn subcommands(walk: &mut Walk<'_>, call: &Call<'_>) {
             walk.ask(format!("`{} {command}` {why}", call.name));
         }
     }
+    if runs_what_it_fetches(&call.name, &words) {
+        walk.reaches_out = true;
+        walk.ask(format!("`{}` runs what it fetches", call.name));
+    }
     if is_destructive_cloud_call(call, &words) {
         walk.ask(format!("`{}` deletes or ends something on a cloud account", call.name));
+    }
+}
+
+/// `deno run https://…`, `go run module@version`.
+fn runs_what_it_fetches(name: &str, words: &[&str]) -> bool {
+    match name {
+        "deno" | "bun" => {
+            words.iter().any(|word| word.starts_with("https://") || word.starts_with("http://"))
+        }
+        "go" => words.first() == Some(&"run") && words.get(1).is_some_and(|module| module.contains('@')),
+        _ => false,
     }
 }
 
@@ -153,6 +169,10 @@ pub(super) fn containers(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         && has(&["rm"])
     {
         walk.ask(format!("`{} rm` removes running containers or their volumes", call.name));
+    }
+    if matches!(command, "build" | "buildx" | "run" | "create") {
+        let names_source = |arg: &&Arg| arg.text.contains("src=") || arg.text.contains("source=");
+        call.args.iter().filter(names_source).for_each(|arg| walk.operand(arg, &call.name));
     }
     if !matches!(command, "run" | "create" | "exec" | "cp" | "build" | "compose" | "container" | "buildx") {
         return call.passes_on();

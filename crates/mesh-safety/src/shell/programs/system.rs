@@ -29,7 +29,10 @@ const ASKED: &[(&[&str], &str)] = &[
         "alternatives", "ldconfig", "defaults", "scutil", "tmutil", "logrotate", "dpkg-reconfigure", "debconf-set-selections", "ntpdate", "anacron", "atrm", "enable"],
         "changes how the machine is set up"),
     (&["pass", "gopass", "bw", "lpass", "keepassxc-cli", "secret-tool", "security", "vault", "sops", "keyctl", "cmdkey", "kwallet-query", "gnome-keyring",
-        "git-credential-manager", "mimikatz", "laZagne", "git-credential-store", "ansible-vault", "chamber"], "gives out credentials"),
+        "git-credential-manager", "mimikatz", "laZagne", "git-credential-store", "ansible-vault", "chamber", "berglas", "teller", "infisical",
+        "kwalletcli", "rbw", "prs", "tomb", "dashlane", "dcli", "git-crypt", "transcrypt"], "gives out credentials"),
+    (&["pbpaste", "wl-paste", "screencapture", "scrot", "gnome-screenshot", "grim", "flameshot", "maim", "spectacle", "xwd", "fswebcam", "imagesnap",
+        "arecord", "parecord", "logkeys", "showkey"], "takes what is on the screen, in the clipboard or in front of the machine"),
     (&["nmap", "masscan", "hydra", "john", "hashcat", "sqlmap", "msfconsole", "msfvenom", "nikto", "aircrack-ng", "xmrig", "minerd", "stress", "stress-ng", "slowhttptest"],
         "attacks machines or burns their time"),
     (&["reg", "regedit", "schtasks", "wmic", "vssadmin", "cipher", "certutil", "bitsadmin", "mshta", "rundll32", "regsvr32", "cscript", "wscript", "sc.exe"], "changes Windows"),
@@ -80,6 +83,9 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
             why => walk.ask(format!("`{name}` {why}")),
         }
     }
+    if let Some(why) = by_option(call).filter(|_| !looks) {
+        walk.ask(format!("`{name}` {why}"));
+    }
     if PACKAGE_MANAGERS.contains(&name) && !looks && !(walk.is_confined() && only_adds(name, call.args)) {
         let first = call.args.iter().find(|arg| !arg.is_option() || LOOKS.contains(&arg.text.as_str()));
         if first.is_some_and(|arg| !LOOKS.contains(&arg.text.as_str()))
@@ -88,6 +94,37 @@ pub(super) fn always(walk: &mut Walk<'_>, call: &Call<'_>) {
             walk.ask(format!("`{name}` changes the packages of the machine"));
         }
     }
+}
+
+/// What some programs do only with one of these options.
+fn by_option(call: &Call<'_>) -> Option<&'static str> {
+    #[rustfmt::skip]
+    const ASKED: &[(&[&str], &[&str], &str)] = &[
+        (&["xclip", "xsel"], &["-o", "-out", "--output"], "takes what is in the clipboard"),
+        (&["date"], &["-s", "--set"], "sets the clock"),
+        (&["gpg", "gpg2"], &["-d", "--decrypt", "--decrypt-files"], "opens what is encrypted to you"),
+        (&["age", "rage"], &["-d", "--decrypt"], "opens what is encrypted to you"),
+        (&["man", "git-help"], &["-P", "--pager", "-H", "--html"], "starts another program"),
+        (&["strace", "ltrace"], &["-o|", "-o!", "|", "!"], "starts another program"),
+        (&["dconf", "gsettings", "xfconf-query", "kwriteconfig5", "kwriteconfig6"], &["write", "load", "set", "reset", "-s", "--set", "--file"], "changes the settings of the desktop"),
+        (&["ffmpeg", "ffplay"], &["x11grab", "avfoundation", "v4l2", "kmsgrab", "gdigrab", "dshow", "pulse", "alsa"], "takes what is on the screen or in front of the machine"),
+        (&["xinput"], &["test", "test-xi2"], "watches the keyboard"),
+        (&["npm", "pnpm", "yarn", "bun"], &["_authToken", ":_authToken", "_auth", "_password"], "shows a credential"),
+    ];
+    let (_, options, why) = ASKED.iter().find(|(names, ..)| names.contains(&call.name.as_str()))?;
+    let meets = |text: &str| {
+        options.iter().any(|option| match *option {
+            "|" | "!" | "-o|" | "-o!" | ":_authToken" | "_authToken" | "_auth" | "_password" => {
+                text.starts_with(option)
+                    || (option.len() > 2 && !option.starts_with('-') && text.ends_with(option))
+            }
+            long if long.starts_with("--") => {
+                text == long || text.strip_prefix(long).is_some_and(|rest| rest.starts_with('='))
+            }
+            short => text == short,
+        })
+    };
+    call.args.iter().any(|arg| meets(&arg.text)).then_some(*why)
 }
 
 /// Whether a table of this file knows a program by this name.

@@ -142,7 +142,12 @@ pub(super) fn environment(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
             }
             dump
         }
-        "unset" => Flow::default(),
+        "unset" => {
+            if call.args.iter().any(|arg| arg.text.starts_with("HIST")) {
+                walk.ask("`unset` hides what is done from the shell's history");
+            }
+            Flow::default()
+        }
         "set" | "compgen" | "fc" => {
             if call.args.is_empty() || call.name != "set" {
                 dump
@@ -270,6 +275,34 @@ pub(super) fn parallel(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
 }
 
 /// Programs that hand their operands to a shell as text.
+/// Words of tmux that start something, before what they start.
+const TMUX: [&str; 8] =
+    ["new", "new-session", "neww", "new-window", "splitw", "split-window", "respawn-pane", "run-shell"];
+
+/// Words of tmux and screen that look, or speak to what runs already; what is typed there is judged as text.
+const TALKS_TO: [&str; 20] = [
+    "a",
+    "attach",
+    "attach-session",
+    "capture-pane",
+    "display",
+    "display-message",
+    "has",
+    "has-session",
+    "kill-server",
+    "kill-session",
+    "list-panes",
+    "list-sessions",
+    "list-windows",
+    "ls",
+    "select-window",
+    "send",
+    "send-keys",
+    "set",
+    "set-option",
+    "show-options",
+];
+
 pub(super) fn strings(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
     let valued = "-n -d -p -w -i -r -s -S -e -x -t -c -m -N -f -L -W --interval --exec --command --warmup --runs --prepare --export-json --ext --watch";
     let options = Options::before_command(call.args, valued);
@@ -305,6 +338,13 @@ pub(super) fn strings(walk: &mut Walk<'_>, call: &Call<'_>) -> Flow {
         "tmux" | "screen" => {
             for text in call.args.iter().filter(|arg| arg.text.contains(' ')) {
                 walk.joined_text(std::slice::from_ref(text), &call.name, call.stdin);
+            }
+            // What follows the options is a command of its own: `screen -dm x`, `tmux new -d x`.
+            let own = |arg: &Arg| arg.is_option() || TMUX.contains(&arg.text.as_str());
+            let start = rest.iter().position(|arg| !own(arg)).unwrap_or(rest.len());
+            let is_talk = rest.first().is_some_and(|arg| TALKS_TO.contains(&arg.text.as_str()));
+            if !is_talk && rest[start..].len() > 1 {
+                walk.start(&rest[start..], call);
             }
         }
         _ => {}
