@@ -24,8 +24,10 @@ pub(super) enum Cover {
     Pin,
     /// Itself, read-only.
     ReadOnly,
-    /// Something empty, read-only.
-    Empty,
+    /// An empty file, read-only.
+    EmptyFile,
+    /// An empty folder, read-only.
+    EmptyFolder,
 }
 
 /// The covers of one command, outermost first.
@@ -74,7 +76,7 @@ impl Guard {
         for (wanted, state) in &held.names {
             let cover = match (state, wanted.text) {
                 (State::Absent, _) => continue,
-                (State::StandIn, None) => Cover::Empty,
+                (State::StandIn, None) => Cover::EmptyFile,
                 (State::StandIn, Some(_)) | (State::There, _) => Cover::ReadOnly,
             };
             covers.push((wanted.path.clone(), cover));
@@ -96,15 +98,16 @@ impl Guard {
                 covers.push((path, Cover::ReadOnly));
             }
         }
-        for secret in hidden_places(policy) {
-            if is_there(&secret) {
-                covers.push((secret, Cover::Empty));
+        for socket in &found.sockets {
+            covers.push((socket.clone(), Cover::EmptyFile));
+        }
+        for place in hidden_places(policy).into_iter().chain(root::hidden()) {
+            // Links are judged by what they lead to.
+            let Ok(meta) = place.symlink_metadata() else { continue };
+            if !meta.is_symlink() {
+                covers.push((place, if meta.is_dir() { Cover::EmptyFolder } else { Cover::EmptyFile }));
             }
         }
-        for socket in &found.sockets {
-            covers.push((socket.clone(), Cover::Empty));
-        }
-        covers.extend(root::hidden().into_iter().map(|place| (place, Cover::Empty)));
         // Outermost first, and of two covers of one path the stronger.
         covers.sort();
         covers.reverse();
@@ -147,12 +150,15 @@ impl Cover {
         match self {
             Cover::Pin => b'p',
             Cover::ReadOnly => b'r',
-            Cover::Empty => b'e',
+            Cover::EmptyFile => b'e',
+            Cover::EmptyFolder => b'f',
         }
     }
 
     fn of_mark(mark: u8) -> Option<Cover> {
-        [Cover::Pin, Cover::ReadOnly, Cover::Empty].into_iter().find(|cover| cover.mark() == mark)
+        [Cover::Pin, Cover::ReadOnly, Cover::EmptyFile, Cover::EmptyFolder]
+            .into_iter()
+            .find(|cover| cover.mark() == mark)
     }
 }
 
@@ -197,7 +203,8 @@ mod tests {
             covers: vec![
                 cover(b"/a/.git", Cover::Pin),
                 cover(b"/a/.git/con\nfig", Cover::ReadOnly),
-                cover(b"/a/\xff.", Cover::Empty),
+                cover(b"/a/\xff.", Cover::EmptyFile),
+                cover(b"/b", Cover::EmptyFolder),
             ],
         };
         let bytes = guard.to_bytes();

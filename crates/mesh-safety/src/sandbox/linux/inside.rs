@@ -6,7 +6,8 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
-    thread,
+    sync::mpsc::{self, Receiver, Sender},
+    thread::{self, JoinHandle},
 };
 
 use rustix::{
@@ -34,8 +35,50 @@ use super::{
 /// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP` and `SECBIT_NO_CAP_AMBIENT_RAISE`, each with its lock: linux/securebits.h.
 const SECURE_BITS: libc::c_ulong = 0b1100_1111;
 
-/// The stack of the thread that makes the network: it calls the kernel four times.
-const NETWORK_STACK: usize = 64 * 1024;
+/// A thread that does what the kernel takes longest for, while the walls go up: half a millisecond for a network, and a wait for
+/// all processors when the old root goes.
+struct Beside {
+    thread: JoinHandle<Result<(), SandboxError>>,
+    network: Receiver<io::Result<OwnedFd>>,
+    entered: Sender<()>,
+}
+
+impl Beside {
+    /// Its stack: it calls the kernel a few times.
+    const STACK: usize = 64 * 1024;
+
+    fn start() -> io::Result<Beside> {
+        let (made, network) = mpsc::channel();
+        let (entered, is_entered) = mpsc::channel();
+        let thread = thread::Builder::new().stack_size(Beside::STACK).spawn(move || {
+            let _ = made.send(sys::own_network());
+            match is_entered.recv() {
+                Ok(()) => root::leave_old().step(|| "leaving the old root".into()),
+                // The set-up has failed, and init ends.
+                Err(_) => Ok(()),
+            }
+        })?;
+        Ok(Beside { thread, network, entered })
+    }
+
+    /// Moves this thread into the network.
+    fn enter_network(&self) -> Result<(), SandboxError> {
+        let network = self.network.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        network.and_then(sys::enter_network).step(|| "making a network of its own".into())
+    }
+
+    /// Has the old root let go, now that the new one is entered.
+    fn leave_old_root(&self) {
+        // When it does not hear that, its end tells why.
+        let _ = self.entered.send(());
+    }
+
+    /// Waits until all is done.
+    fn end(self) -> Result<(), SandboxError> {
+        let gone = || Err(io::Error::from(io::ErrorKind::BrokenPipe)).step(|| "leaving the old root".into());
+        self.thread.join().unwrap_or_else(|_| gone())
+    }
+}
 
 /// What init is given.
 pub(super) struct Inside<'a> {
@@ -78,21 +121,20 @@ pub(super) fn live(inside: Inside<'_>, pipe: OwnedFd) -> ! {
 fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxError> {
     let Inside { job, .. } = inside;
     let mut port = None;
+    let mut beside = None;
     set_parent_process_death_signal(Some(Signal::KILL)).step(|| "binding init to its parent".into())?;
     if nobody_listens(pipe) {
         sys::leave(1);
     }
     if job.level == Level::Full {
-        // It takes as long as all the rest, and the kernel makes it beside.
-        let network = thread::Builder::new().stack_size(NETWORK_STACK).spawn(sys::own_network);
-        let network = network.step(|| "starting a thread".into())?;
+        let beside = beside.insert(Beside::start().step(|| "starting a thread".into())?);
         map_user().step(|| "mapping the user into the namespace".into())?;
         // Nobody inside looks into init, whose memory is a copy of that of the process outside. Before the maps are written it
         // would take them from us.
         sys::prctl(libc::PR_SET_DUMPABLE, 0).step(|| "closing init's memory".into())?;
         root::enter(&job.policy, || hear(&inside.from_us))?;
-        let network = network.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-        network.and_then(sys::enter_network).step(|| "making a network of its own".into())?;
+        beside.enter_network()?;
+        beside.leave_old_root();
         if inside.has_proxy || !job.neighbours.is_empty() {
             port = offer_ports(inside).step(|| "offering ports".into())?;
         }
@@ -116,6 +158,10 @@ fn walls(inside: &Inside<'_>, pipe: &OwnedFd) -> Result<Option<u16>, SandboxErro
     sys::close_from_on_exec(3).step(|| "closing descriptors".into())?;
     let sockets = if job.level == Level::Full { Sockets::Own } else { Sockets::None };
     sys::filter(&seccomp::program(sockets)).step(|| "loading the seccomp filter".into())?;
+    if let Some(beside) = beside {
+        // From here on we are alone.
+        beside.end()?;
+    }
     Ok(port)
 }
 

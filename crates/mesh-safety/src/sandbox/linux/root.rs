@@ -44,7 +44,7 @@ const NO_DEVICES: u64 = 4;
 /// Where the new root is built: any folder that every machine has, and that is covered only for us.
 const BUILT_AT: &str = "/tmp";
 
-/// What stands behind covers, relative to the new root.
+/// What stands behind covers, relative to the new root. Over the folder the old root stands for a moment.
 const EMPTY_FOLDER: &str = "run/empty";
 const EMPTY_FILE: &str = "run/none";
 
@@ -64,7 +64,7 @@ struct Part {
     is_ours: bool,
 }
 
-/// Builds the root and enters it. Afterwards the old one cannot be reached. What is covered is asked for last.
+/// Builds the root and enters it; the old one is still there until [`leave_old`]. What is covered is asked for last.
 pub(super) fn enter(
     policy: &Policy,
     guard: impl FnOnce() -> Result<Guard, SandboxError>,
@@ -81,11 +81,15 @@ pub(super) fn enter(
     let new = NewRoot { root: root.as_fd() };
     new.fill(policy, parts, system.links)?;
     new.cover(&guard()?)?;
-    pivot_root(".", ".").step(|| "changing the root".into())?;
-    unmount(".", UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
+    pivot_root(".", EMPTY_FOLDER).step(|| "changing the root".into())?;
     chdir("/").step(|| "entering /".into())?;
     let top = openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(|| "opening /".into())?;
     sys::set_mount(top.as_fd(), READ_ONLY | NO_SUID | NO_DEVICES, false).step(|| "closing the root".into())
+}
+
+/// Lets the old root go, so that it cannot be reached. The kernel waits in this for all its processors.
+pub(super) fn leave_old() -> io::Result<()> {
+    Ok(unmount(Path::new("/").join(EMPTY_FOLDER), UnmountFlags::DETACH)?)
 }
 
 /// Takes a detached copy of a tree of mounts.
@@ -346,16 +350,30 @@ impl NewRoot<'_> {
 
     /// Covers what must not be seen, or not be changed.
     fn cover(&self, guard: &Guard) -> Result<(), SandboxError> {
+        // The folder of the last one: they come sorted.
+        let mut last: Option<(&Path, Option<OwnedFd>)> = None;
         for (path, cover) in &guard.covers {
             let step = || format!("covering {}", path.display());
             match cover {
-                Cover::Empty => self.hide(path)?,
+                Cover::EmptyFile | Cover::EmptyFolder => {
+                    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+                    let known = match last.take().filter(|(known, _)| *known == parent) {
+                        Some(known) => known,
+                        None => (parent, self.open(parent).step(step)?),
+                    };
+                    if let (_, Some(folder)) = last.insert(known) {
+                        let empty = if *cover == Cover::EmptyFile { EMPTY_FILE } else { EMPTY_FOLDER };
+                        self.hide(empty, folder, name).step(step)?;
+                    }
+                }
                 Cover::Pin | Cover::ReadOnly => {
                     let Some(place) = self.open(path).step(step)? else { continue };
                     let attributes =
                         NO_SUID | NO_DEVICES | if *cover == Cover::ReadOnly { READ_ONLY } else { 0 };
                     let tree = copy(place.as_fd(), "", attributes).step(step)?;
                     attach(&tree, place.as_fd()).step(step)?;
+                    // What was opened before lies under it.
+                    last = None;
                 }
             }
         }
@@ -387,21 +405,26 @@ impl NewRoot<'_> {
         }
     }
 
-    /// Puts something empty over a place.
-    fn hide(&self, path: &Path) -> Result<(), SandboxError> {
-        let step = || format!("hiding {}", path.display());
-        let Some(place) = self.open(path).step(step)? else { return Ok(()) };
-        let empty = if is_folder(place.as_fd()) { EMPTY_FOLDER } else { EMPTY_FILE };
-        let tree =
-            open_tree(self.root, empty, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC);
-        attach(&tree.step(step)?, place.as_fd()).step(step)
+    /// Puts something empty over a name in an opened folder. A link of that name is covered itself, and nothing is followed.
+    fn hide(&self, empty: &str, folder: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+        // A tree that is taken and not put anywhere costs as much as an unmount.
+        match accessat(folder, name, Access::EXISTS, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) => {}
+            Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let tree = self.empty_tree(empty)?;
+        move_mount(&tree, "", folder, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    }
+
+    /// A tree of something empty, to be put somewhere.
+    fn empty_tree(&self, empty: &str) -> rustix::io::Result<OwnedFd> {
+        open_tree(self.root, empty, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
     }
 
     /// Puts an empty file or folder over a place to which no command could put a link.
     fn empty(&self, empty: &str, path: &Path) -> rustix::io::Result<()> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(self.root, empty, flags)?;
-        self.attach(&tree, path)
+        self.attach(&self.empty_tree(empty)?, path)
     }
 
     /// Puts a tree over a place to which no command could put a link.
