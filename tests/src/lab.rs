@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::{
         OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU16, AtomicU32, Ordering},
     },
 };
 
@@ -134,6 +134,24 @@ impl Run {
             code: output.status.code(),
         }
     }
+}
+
+/// A port of this machine at which nobody listens, and which the system gives to nobody who asks for any.
+///
+/// # Panics
+/// Where all are taken.
+pub fn free_port() -> u16 {
+    /// Below those that are given out: 32768 and up on Linux, 49152 and up elsewhere.
+    const RANGE: std::ops::Range<u16> = 20_000..30_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test programs that run beside each other begin at different places.
+    let first = (std::process::id() as u16).wrapping_mul(37);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = RANGE.map(|_| {
+        let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        RANGE.start + step % (RANGE.end - RANGE.start)
+    });
+    ports.find(is_free).expect("a free port")
 }
 
 /// The `meshapi` binary of this source tree. It is brought up to date once a process: a stale one would prove nothing.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mesh_client::scripted::{Reply, Script, ScriptedRequest};
-use mesh_tests::lab::{KEY, Lab, binary};
+use mesh_tests::lab::{KEY, Lab, binary, free_port};
 use serde_json::{Value, json};
 
 fn says(text: &str) -> Reply {
@@ -166,10 +166,6 @@ fn a_server_is_reached_from_here_and_from_other_commands() {
     assert!(results[1].contains("served here"), "{results:?}");
     assert!(asking.join().unwrap().is_some_and(|text| text.ends_with("served here")));
     assert!(get(port).is_none(), "it ends with the session");
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// `meshapi sandbox` in a folder of its own.

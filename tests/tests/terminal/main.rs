@@ -47,8 +47,7 @@ fn serve() -> Option<(Reply, u16)> {
         eprintln!("skipped: no python3 to serve with");
         return None;
     }
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = listener.local_addr().expect("it has one").port();
+    let port = mesh_tests::lab::free_port();
     let command = format!("python3 -m http.server {port} --bind 127.0.0.1");
     Some((calls("start_server", &format!(r#"{{"command": "{command}"}}"#)), port))
 }

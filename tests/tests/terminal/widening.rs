@@ -1,5 +1,11 @@
 //! A command that the sandbox kept from something: the rule, the offer, and what each answer does.
 
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    process::Command,
+};
+
 use mesh_client::scripted::{Reply, Script};
 use mesh_tests::{lab::Lab, pty::Terminal};
 
@@ -87,4 +93,55 @@ fn keys_and_settings_are_never_offered() {
     let screen = terminal.whole();
     assert!(screen.contains("commands see no keys") && screen.contains("are read-only for"), "{screen}");
     assert!(!screen.contains("run it again") && !told(&lab, 1).contains("TOPSECRET"), "{screen}");
+}
+
+/// Set where the machine's network is one of a test's own.
+const OWN_NETWORK: &str = "MESH_TESTS_OWN_NETWORK";
+
+/// An address of the public internet, which a network of our own has on its loopback.
+const PUBLIC: &str = "93.184.216.34";
+
+#[test]
+fn a_host_for_the_session_is_reached_through_the_proxy() {
+    if std::env::var_os(OWN_NETWORK).is_some() {
+        return a_host_is_widened();
+    }
+    let name = "widening::a_host_for_the_session_is_reached_through_the_proxy";
+    let script = format!("ip link set lo up; ip addr add {PUBLIC}/32 dev lo; exec \"$@\"");
+    let mut again = Command::new("unshare");
+    again.args(["-rn", "sh", "-ec", &script, "sh"]).arg(std::env::current_exe().unwrap());
+    let output = again.args(["--exact", name, "--nocapture"]).env(OWN_NETWORK, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// The journey itself, where nothing but ourselves can be reached.
+fn a_host_is_widened() {
+    let listener = TcpListener::bind((PUBLIC, 0)).expect("the address is ours");
+    let host = listener.local_addr().expect("it has one");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nfrom the host");
+        }
+    });
+    let ask = || calls("run_bash", r#"{"command":"perl ask.pl"}"#);
+    let lab = Lab::new(Script::in_order([ask(), ask(), says("Asked twice.")]));
+    let program = format!(
+        "use IO::Socket::INET; ($p) = $ENV{{http_proxy}} =~ m{{//(.*)}}; $c = IO::Socket::INET->new($p) or die;\n\
+         print $c \"GET http://{host}/ HTTP/1.1\\r\\n\\r\\n\"; $_ = join '', <$c>; print; exit !/from the host/;\n"
+    );
+    std::fs::write(lab.work().join("ask.pl"), program).expect("a place in the lab");
+    let mut terminal = at_prompt(&lab, &["--mode", "auto"], USUAL);
+    terminal.keys("ask\r");
+    terminal.wait_for("o (once)");
+    terminal.keys("s");
+    terminal.wait_for("Asked twice.");
+    terminal.wait_for_prompt();
+    // It ran again with the host, and the next one has it without a question.
+    let (first, second) = (told(&lab, 1), told(&lab, 2));
+    assert!(first.contains("from the host"), "{first}");
+    assert!(second.contains("from the host") && second.ends_with("[exit 0]"), "{second}");
+    terminal.keys("/status\r");
+    terminal.wait_for(&format!("allowed for this session: {host}"));
 }
