@@ -122,9 +122,9 @@ fn parse_failed(decision: &Decision) -> bool {
 /// Whether the second parser sees the canary as the name of a command.
 fn runs_canary(node: Node<'_>, text: &[u8]) -> bool {
     if node.kind() == "command_name" && node.utf8_text(text) == Ok(CANARY) {
-        // `sudo<(x)` and sudo`x` are one longer word to bash; the second parser ends it early.
+        // `sudo<(x)`, sudo`x` and one that goes on after a line's end are longer words to bash; the second parser ends them early.
         let after = &text[node.end_byte()..];
-        return ![&b"`"[..], b"<(", b">(", b"$", b"'", b"\""].iter().any(|sign| after.starts_with(sign));
+        return ![&b"`"[..], b"<(", b">(", b"$", b"'", b"\"", b"\\\n"].iter().any(|sign| after.starts_with(sign));
     }
     // A number in a number: what looks like a command there is a variable.
     if node.kind() == "arithmetic_expansion" || text[node.start_byte()..].starts_with(b"$((") {

@@ -268,11 +268,14 @@ impl<'a> Guard<'a> {
 
     /// Whether what stands there is the user's own and not the workspace's: a key store, or another place in a home.
     pub(crate) fn is_private(&self, path: &Path, base: &Path) -> bool {
+        let read = self.read(path, base, Strictness::Content);
+        matches!(read, Err(Finding::Secret(_))) || self.lies_in_a_home(path, base)
+    }
+
+    /// Whether the path lies in a home and outside of the workspace, or is not understood.
+    pub(crate) fn lies_in_a_home(&self, path: &Path, base: &Path) -> bool {
         let Ok(sights) = self.sights(path, base) else { return true };
-        sights.iter().any(|sight| {
-            self.secret(&sight.parts, Strictness::Content).is_some()
-                || (!sight.inside && self.is_in_a_home(&sight.parts) && !sight.parts.is_root())
-        })
+        sights.iter().any(|sight| !sight.inside && self.is_in_a_home(&sight.parts) && !sight.parts.is_root())
     }
 
     fn is_in_a_home(&self, parts: &Parts) -> bool {

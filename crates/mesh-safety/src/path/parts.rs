@@ -6,6 +6,8 @@ use std::path::{Component, Path};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts {
     names: Vec<String>,
+    /// One of the names may be a pattern. Where none is, most places are told apart by their first letters.
+    may_match: bool,
 }
 
 impl Parts {
@@ -22,7 +24,12 @@ impl Parts {
                 Component::Normal(name) => names.push(name.to_string_lossy().to_lowercase()),
             }
         }
-        Parts { names }
+        Parts::from(names)
+    }
+
+    fn from(names: Vec<String>) -> Parts {
+        let may_match = names.iter().any(|name| is_pattern(name));
+        Parts { names, may_match }
     }
 
     /// Whether no name is left: the root itself.
@@ -42,6 +49,9 @@ impl Parts {
 
     /// Whether the path is the place or below it. The place is written with slashes, lower case.
     pub(crate) fn is_below(&self, place: &str) -> bool {
+        if !self.may_match && self.names.first().is_none_or(|first| !place.starts_with(first.as_str())) {
+            return false;
+        }
         let mut names = self.names.iter();
         place.split('/').all(|want| names.next().is_some_and(|name| matches(name, want)))
     }
@@ -60,6 +70,9 @@ impl Parts {
     /// Whether the place stands anywhere along the path.
     pub(crate) fn holds(&self, place: &str) -> bool {
         (0..self.names.len()).any(|start| {
+            if !self.may_match && !place.starts_with(self.names[start].as_str()) {
+                return false;
+            }
             let mut names = self.names[start..].iter();
             place
                 .split('/')
@@ -74,7 +87,8 @@ impl Parts {
 
     /// Whether the last name is this one, or a pattern that would find it.
     pub(crate) fn last_is(&self, want: &str) -> bool {
-        self.last().is_some_and(|name| says_enough(name) && matches(name, want))
+        self.last()
+            .is_some_and(|name| name == want || (self.may_match && says_enough(name) && matches(name, want)))
     }
 
     /// Whether the first name is the history of a shell or an interpreter.
@@ -94,7 +108,7 @@ impl Parts {
     /// The names after those of `above`, when the path is inside it.
     pub(crate) fn below(&self, above: &Parts) -> Option<Parts> {
         let inside = self.is_inside(above);
-        inside.then(|| Parts { names: self.names[above.names.len()..].to_vec() })
+        inside.then(|| Parts::from(self.names[above.names.len()..].to_vec()))
     }
 
     /// The names after the home of any user by the usual places of homes: `/home/X`, `/Users/X`, `/root`.
@@ -106,7 +120,7 @@ impl Parts {
             first if is_pattern(first) && self.names.len() >= 3 => 2,
             _ => return None,
         };
-        Some(Parts { names: self.names[depth..].to_vec() })
+        Some(Parts::from(self.names[depth..].to_vec()))
     }
 }
 

@@ -247,12 +247,15 @@ impl Walk<'_> {
     }
 
     fn read_text(&mut self, path: &str, program: &str) {
-        self.reads_private = self.reads_private || self.guard.is_private(&self.place(path), &self.base());
-        let rule = self.guard.rule(&self.place(path), &self.base(), Access::Read);
+        let (place, base) = (self.place(path), self.base());
+        let found = self.guard.read(&place, &base, Strictness::Content);
+        self.reads_private = self.reads_private
+            || matches!(found, Err(Finding::Secret(_)))
+            || self.guard.lies_in_a_home(&place, &base);
+        let rule = self.guard.rule(&place, &base, Access::Read);
         if self.ruled(rule) {
             return;
         }
-        let found = self.guard.read(&self.place(path), &self.base(), Strictness::Content);
         if let Err(finding @ (Finding::Secret(_) | Finding::System(_))) = found {
             self.ask(format!("`{program}` reads `{path}`: {finding}"));
         }
