@@ -58,7 +58,7 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         return Err(usage(message).hint("give --token: callers then have to send it in x-proxy-token"));
     }
     sys::raise_open_files();
-    commands::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let listener = TcpListener::bind(wanted.listen).await.map_err(|error| {
             Failure::new(Exit::Failure, "listen", format!("cannot listen on {}: {error}", wanted.listen))
         })?;
@@ -76,6 +76,13 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         http::serve(listener, options, stop, move |request, _| relay.clone().answer(request)).await?;
         Ok(Exit::Ok)
     })
+}
+
+/// One thread serves. Another prepares large requests, one after the other as they share what is known of the sessions: with more
+/// threads the allocator would keep a heap for each.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    runtime.map_err(|error| Failure::new(Exit::Failure, "internal", format_args!("no event loop: {error}")))
 }
 
 /// Most connections at a time. Each may bring one to the gateway; both count against the limit of open files.

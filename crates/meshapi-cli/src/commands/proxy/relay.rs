@@ -35,9 +35,9 @@ const MAX_BODY: usize = 64 << 20;
 /// From which length on a request is prepared beside the thread that serves: 256 KiB take about a millisecond.
 const LARGE: usize = 256 << 10;
 
-/// Bytes that what was learned of the sessions may take: about ten of 5 MB. Others are read through anew when they go on, in about
+/// Bytes that what was learned of the sessions may take: about five of 5 MB. Others are read through anew when they go on, in about
 /// 15 ms a megabyte.
-const LEARNED: usize = 24 << 20;
+const LEARNED: usize = 12 << 20;
 
 /// The proxy.
 #[derive(Clone)]
