@@ -109,7 +109,8 @@ impl Catalog {
         &self.models
     }
 
-    /// Returns the row for a model name: exact id, else same last path segment, else the longest id that begins it.
+    /// Returns the row for a model name: exact id, else same last path segment, else the longest id that begins it. A dot counts
+    /// as a dash where nothing is the same with it: makers write `claude-opus-4-8` of what gateways call `claude-opus-4.8`.
     ///
     /// The echoed `model` may be an upstream's build id: `gpt-4o-mini-2024-07-18` is `openai/gpt-4o-mini`. A prefix counts
     /// only up to a separator, so that `gpt-4` never prices `gpt-4o`.
@@ -123,11 +124,16 @@ impl Catalog {
             .find(|model| model.id == name)
             .or_else(|| self.models.iter().find(|model| last_segment(&model.id) == last))
             .or_else(|| {
+                let last = dashed(last);
+                self.models.iter().find(|model| dashed(last_segment(&model.id)) == last)
+            })
+            .or_else(|| {
+                let last = dashed(last);
                 let begins = |model: &&Model| {
-                    let stem = last_segment(&model.id);
+                    let stem = dashed(last_segment(&model.id));
                     !stem.is_empty()
                         && last
-                            .strip_prefix(stem)
+                            .strip_prefix(&stem)
                             .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
                 };
                 // `max_by_key` would take the last of equals; the first row wins as in the steps above.
@@ -139,6 +145,10 @@ impl Catalog {
     pub fn context_tokens(&self, name: &str) -> Option<u64> {
         self.lookup(name)?.context_tokens
     }
+}
+
+fn dashed(name: &str) -> String {
+    name.replace('.', "-")
 }
 
 fn last_segment(id: &str) -> &str {
@@ -182,6 +192,10 @@ mod tests {
         check(&ids, "gpt-45", None);
         check(&ids, "", None);
         check(&["p/"], "x", None);
+        let ids = ["anthropic/claude-opus-4", "anthropic/claude-opus-4.8"];
+        check(&ids, "claude-opus-4-8", Some("anthropic/claude-opus-4.8"));
+        check(&ids, "claude-opus-4-8-20260101", Some("anthropic/claude-opus-4.8"));
+        check(&ids, "claude-opus-4-20250514", Some("anthropic/claude-opus-4"));
     }
 
     #[test]
