@@ -6,8 +6,8 @@ use super::books::{Books, Session, Sum};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#222;background:#fff}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#16161c}td,th{border-color:#333!important}}\
-table{border-collapse:collapse;width:100%;margin:1em 0}td,th{text-align:right;padding:.3em .6em;border-bottom:1px solid #ddd}\
-td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}svg{vertical-align:middle}h1{font-size:1.4em}h2{font-size:1.1em;margin:.8em 0 0}th h2{text-align:left}";
+small{opacity:.7;white-space:nowrap}table{border-collapse:collapse;width:100%;margin:1em 0}td,th{text-align:right;padding:.3em .6em;border-bottom:1px solid #ddd}\
+td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere;min-width:16em}svg{vertical-align:middle}h1{font-size:1.4em}h2{font-size:1.1em;margin:.8em 0 0}th h2{text-align:left}";
 
 /// Fetches the page anew when the proxy says that something happened.
 const SCRIPT: &str = "new EventSource('/events').onmessage=async()=>{const t=await(await fetch('/')).text();\
@@ -28,7 +28,7 @@ pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
     }
     heading(&mut main, "Sessions");
     for (id, shown) in &books.sessions {
-        row(&mut main, &format!("{id} ({})", shown.model), &shown.sum, Some(shown));
+        row(&mut main, id, &shown.sum, Some(shown));
     }
     main.push_str("</table>");
     for (title, counts) in [("Levers", &books.levers), ("Cache misses", &books.misses)] {
@@ -42,7 +42,7 @@ pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
     }
     let _ = write!(
         main,
-        "<p>{} sent as they were after a refusal, {} refused by a cap, ${:.4} spent today (UTC).</p>",
+        "<p>Unpriced: without a known price, or without a report of its tokens. {} sent as they were after a refusal, {} refused by a cap, ${:.4} spent today (UTC).</p>",
         books.sent_raw, books.refused, books.spent_today_usd
     );
     format!(
@@ -58,13 +58,14 @@ fn heading(page: &mut String, title: &str) {
 fn row(page: &mut String, name: &str, sum: &Sum, shown: Option<&Session>) {
     let cached = 100.0 * sum.cache_read_tokens as f64 / sum.input_tokens.max(1) as f64;
     let unpriced = if sum.unpriced > 0 {
-        format!(" + {} without a price or a report", sum.unpriced)
+        format!("<br><small>and {} unpriced</small>", sum.unpriced)
     } else {
         String::new()
     };
+    let model = shown.map_or(String::new(), |shown| format!("<br><small>{}</small>", escape(&shown.model)));
     let _ = write!(
         page,
-        "<tr><td>{}</td><td>{}</td><td>${:.4}{unpriced}</td><td>${:.4}</td><td>${:.4}</td><td>{}</td><td>{cached:.0} %</td><td>{}</td></tr>",
+        "<tr><td>{}{model}</td><td>{}</td><td>${:.4}{unpriced}</td><td>${:.4}</td><td>${:.4}</td><td>{}</td><td>{cached:.0} %</td><td>{}</td></tr>",
         escape(name),
         sum.requests,
         sum.billed_usd,
