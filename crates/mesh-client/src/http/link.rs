@@ -8,8 +8,9 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 
 use super::chunks::Joiner;
 
-/// How much is read at once while chunks are joined: the chunks of so many bytes become one.
-const READ_BYTES: usize = 32 * 1024;
+/// How much is read at once while chunks are joined: the chunks of so many bytes become one. A read that fills all of it is
+/// followed by one of twice as much, up to the second: what comes as fast as it can is moved in few system calls.
+const READ_BYTES: (usize, usize) = (32 * 1024, 256 * 1024);
 
 /// A connection, plain or under TLS. One dynamic call a read: nothing next to the system call behind it.
 pub(super) struct Link {
@@ -44,7 +45,9 @@ impl Link {
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.ready.clear();
         self.taken = 0;
-        self.raw.resize(READ_BYTES, 0);
+        if self.raw.is_empty() {
+            self.raw.resize(READ_BYTES.0, 0);
+        }
         while self.ready.is_empty() {
             let mut buffer = ReadBuf::new(&mut self.raw);
             ready!(Pin::new(&mut self.io).poll_read(cx, buffer.unfilled()))?;
@@ -53,6 +56,10 @@ impl Link {
                 break;
             }
             self.joiner.push(buffer.filled(), &mut self.ready);
+            let is_full = buffer.filled().len() == self.raw.len();
+            if is_full && self.raw.len() < READ_BYTES.1 {
+                self.raw.resize(self.raw.len() * 2, 0);
+            }
         }
         Poll::Ready(Ok(()))
     }
