@@ -445,4 +445,4 @@ fn spellings(root: &Path, looks: &Looks) -> Vec<PathBuf> {
 /// Nothing is looked at.
 #[cfg(not(feature = "fs"))]
 #[derive(Default)]
-struct Looks;
+struct Looks {}
