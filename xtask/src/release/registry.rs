@@ -43,10 +43,33 @@ pub(super) fn stage(release: &Release<'_>) -> Result<Findings> {
             Known::Silent(why) => findings.fault(format!("the registry does not answer about {name}: {why}")),
         }
     }
+    forget_rehearsals(release);
     rehearse(release, &mut findings)?;
     let count = release.published().count();
     findings.say(format!("{count} crates rehearsed, nothing sent; {free} of the names are still free"));
     Ok(findings)
+}
+
+/// A rehearsal puts our packages into a registry in the target folder, and cargo keeps what it unpacks from there by name and version:
+/// the next rehearsal of the same version in the same folder would build the last one's crates.
+fn forget_rehearsals(release: &Release<'_>) {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let Some(unpacked) = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok()) else {
+        return;
+    };
+    for registry in unpacked.flatten() {
+        // A registry in a folder has no host in front of its number.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for package in release.published() {
+            // What cannot be removed makes the rehearsal fail, which says more.
+            let _ = std::fs::remove_dir_all(
+                registry.path().join(format!("{}-{}", package.name, package.version)),
+            );
+        }
+    }
 }
 
 /// `cargo publish --dry-run`: packs, builds each package alone, and stops before the upload.

@@ -272,10 +272,19 @@ impl<'a> Guard<'a> {
         matches!(read, Err(Finding::Secret(_))) || self.lies_in_a_home(path, base)
     }
 
-    /// Whether the path lies in a home and outside of the workspace, or is not understood.
+    /// Whether the path lies in a home and outside of the workspace, or is not understood. What was installed there is not the user's
+    /// own: the sources of a package are read in any piece of work.
     pub(crate) fn lies_in_a_home(&self, path: &Path, base: &Path) -> bool {
         let Ok(sights) = self.sights(path, base) else { return true };
-        sights.iter().any(|sight| !sight.inside && self.is_in_a_home(&sight.parts) && !sight.parts.is_root())
+        sights.iter().any(|sight| {
+            let (parts, is_outside) = (&sight.parts, !sight.inside);
+            is_outside && self.is_in_a_home(parts) && !parts.is_root() && !self.is_installed(parts)
+        })
+    }
+
+    fn is_installed(&self, parts: &Parts) -> bool {
+        let own = self.homes.iter().filter_map(|home| parts.below(home));
+        own.chain(parts.below_any_home()).any(|relative| places::is_installed(&relative))
     }
 
     fn is_in_a_home(&self, parts: &Parts) -> bool {

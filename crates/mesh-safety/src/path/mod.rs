@@ -20,7 +20,7 @@ pub use opened::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, 
 pub(crate) use parts::matches;
 pub(crate) use places::Strictness;
 #[cfg(feature = "sandbox")]
-pub(crate) use places::{HOME_SECRETS, HOME_STARTUP};
+pub(crate) use places::{HOME_SECRETS, HOME_STARTUP, TOOLCHAINS};
 pub use spell::is_invisible;
 
 use crate::{Decision, PermissionMode, Policy};

@@ -197,10 +197,30 @@ const STARTUP_ANYWHERE: &[&str] = &[
 /// A place as it is told to a person: with slashes, as the table has it.
 pub(super) type Place = &'static str;
 
+/// Toolchains and caches below a home: what was installed, not what the user wrote. Credentials stand beside them, never in them.
+#[rustfmt::skip]
+pub(crate) const TOOLCHAINS: &[&str] = &[
+    ".cargo/bin", ".cargo/registry", ".cargo/git", ".cargo/env", ".rustup", ".pyenv", ".rbenv", ".nodenv", ".goenv",
+    ".jenv", ".asdf", ".nvm", ".fnm", ".volta", ".bun", ".deno", ".sdkman", ".ghcup", ".stack/programs", ".opam", ".juliaup",
+    ".julia/packages", ".julia/artifacts", ".julia/compiled", ".julia/registries", ".dotnet", ".nuget/packages", ".pub-cache/hosted", ".pub-cache/bin", ".pub-cache/git", ".rvm", ".gem/ruby", ".bundle/cache", ".swiftly", ".elan", ".zvm",
+    ".local/bin", ".local/lib", ".local/pipx", ".local/share/uv", ".local/share/pipx", ".local/share/pnpm",
+    ".local/share/fnm", ".local/share/mise", ".local/share/rtx", ".local/share/virtualenvs", ".local/share/nvim/mason",
+    ".local/state/nix", ".nix-profile", ".npm-global", ".npm-packages", ".yarn", ".npm/_cacache", ".cache/pip", ".cache/uv",
+    ".cache/go-build", ".cache/yarn", ".cache/pnpm", ".cache/node", ".cache/deno", ".cache/bazel", ".cache/pre-commit",
+    ".cache/ms-playwright", ".cache/huggingface/hub", "go", ".m2/repository", ".m2/wrapper", ".gradle/caches",
+    ".gradle/wrapper", ".ivy2/cache", ".sbt/boot", ".cabal/bin", ".cabal/packages", ".cabal/store", ".hex/packages", ".mix/archives", ".mix/elixir",
+    "miniconda3", "miniforge3", "mambaforge", "anaconda3", ".conda/pkgs", "perl5", "bin",
+];
+
 /// The secret store below a home that these components (relative to it) are in.
 pub(super) fn home_secret(relative: &Parts) -> Option<Place> {
     let listed = HOME_SECRETS.iter().find(|place| relative.is_below(place)).copied();
     listed.or_else(|| relative.first_is_history().then_some("a shell's history"))
+}
+
+/// Whether these components (relative to a home) are of a toolchain or of a cache of packages.
+pub(super) fn is_installed(relative: &Parts) -> bool {
+    TOOLCHAINS.iter().any(|place| relative.is_below(place))
 }
 
 /// The start-up file below a home that these components (relative to it) are in.

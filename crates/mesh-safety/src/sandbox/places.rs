@@ -25,20 +25,8 @@ pub(super) const SYSTEM_HIDDEN: &[&str] = &[
 /// Single device nodes.
 pub(super) const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Toolchains and caches below a home, seen read-only. Credentials stand beside them, never in them.
-#[rustfmt::skip]
-pub(super) const TOOLCHAINS: &[&str] = &[
-    ".cargo/bin", ".cargo/registry", ".cargo/git", ".cargo/env", ".rustup", ".pyenv", ".rbenv", ".nodenv", ".goenv",
-    ".jenv", ".asdf", ".nvm", ".fnm", ".volta", ".bun", ".deno", ".sdkman", ".ghcup", ".stack/programs", ".opam", ".juliaup",
-    ".julia/packages", ".julia/artifacts", ".julia/compiled", ".julia/registries", ".dotnet", ".nuget/packages", ".pub-cache/hosted", ".pub-cache/bin", ".pub-cache/git", ".rvm", ".gem/ruby", ".bundle/cache", ".swiftly", ".elan", ".zvm",
-    ".local/bin", ".local/lib", ".local/pipx", ".local/share/uv", ".local/share/pipx", ".local/share/pnpm",
-    ".local/share/fnm", ".local/share/mise", ".local/share/rtx", ".local/share/virtualenvs", ".local/share/nvim/mason",
-    ".local/state/nix", ".nix-profile", ".npm-global", ".npm-packages", ".yarn", ".npm/_cacache", ".cache/pip", ".cache/uv",
-    ".cache/go-build", ".cache/yarn", ".cache/pnpm", ".cache/node", ".cache/deno", ".cache/bazel", ".cache/pre-commit",
-    ".cache/ms-playwright", ".cache/huggingface/hub", "go", ".m2/repository", ".m2/wrapper", ".gradle/caches",
-    ".gradle/wrapper", ".ivy2/cache", ".sbt/boot", ".cabal/bin", ".cabal/packages", ".cabal/store", ".hex/packages", ".mix/archives", ".mix/elixir",
-    "miniconda3", "miniforge3", "mambaforge", "anaconda3", ".conda/pkgs", "perl5", "bin",
-];
+/// Below a home, seen read-only.
+pub(super) use crate::path::TOOLCHAINS;
 
 /// Settings below a home that programs ask for; seen only when nothing in them looks like a credential.
 #[rustfmt::skip]
