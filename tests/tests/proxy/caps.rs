@@ -39,6 +39,16 @@ fn a_cap_says_no_before_anything_is_spent() {
     }
     assert_eq!(chat(&lab).len(), 2);
     assert_eq!(proxy.stats(2)["refused"], 2);
+    drop(proxy);
+    let again = Proxy::start(&lab, &["--max-cost", "0.3"]);
+    let (code, answer) = again.post("/v1/chat/completions", &body(2));
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(code == 402 && answer.contains("$0.5000 is spent"), "a restart gives nothing back: {answer}");
+    drop(again);
+    let kept = lab.home().join(".meshapi/proxy-spent.json");
+    std::fs::write(&kept, "{").unwrap();
+    let run = lab.run(&["proxy", "--listen", "127.0.0.1:0", "--max-cost", "0.3"]);
+    assert!(run.code == Some(1) && run.err.contains("proxy-spent.json cannot be read"), "{}", run.err);
 }
 
 #[test]

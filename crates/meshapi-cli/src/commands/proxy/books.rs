@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use mesh_optimize::{Lever, Miss, Plan, Receipt};
 use serde::Serialize;
 
+use super::spent::Day;
+
 /// Sessions that are shown; the ones used longest ago go first. The sums keep them.
 const SESSIONS: usize = 200;
 /// Requests of a session whose costs are shown as a line.
@@ -89,6 +91,16 @@ pub(super) struct Books {
 }
 
 impl Books {
+    /// Empty books on a day on which something may have been spent already.
+    pub(super) fn begin(today: Day) -> Books {
+        Books { day: today.day, spent_today_usd: today.usd, ..Books::default() }
+    }
+
+    /// What was spent on this day.
+    pub(super) fn today(&self) -> Day {
+        Day { day: self.day, usd: self.spent_today_usd }
+    }
+
     /// Holds back what a request costs about (`None`: nobody knows), if it may be sent on this day; if not, what to say.
     pub(super) fn reserve(
         &mut self,

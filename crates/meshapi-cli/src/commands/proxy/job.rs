@@ -83,8 +83,10 @@ impl Job {
     }
 
     /// Writes the receipt of a request whose answer passed by `tap`.
-    pub(super) fn settle(self, tap: Tap) {
-        let Some(Hold { relay, about, .. }) = &self.hold else { return };
+    pub(super) fn settle(mut self, tap: Tap) {
+        let Some(hold) = &mut self.hold else { return };
+        // Given back together with the entry: at no moment it counts twice, or not at all.
+        let (relay, about) = (hold.relay.clone(), hold.about.take());
         let (proxy, (usage, cost)) = (&relay.0, tap.end());
         let prices = proxy.prices.of(&self.plan.model);
         let mut receipt = match self.plan.untouched {
@@ -104,7 +106,15 @@ impl Job {
             receipt.billed_usd = None;
             (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
         }
-        lock(&proxy.books).enter(today(), &self.session, &self.plan, &receipt, cost, *about);
+        let spent = {
+            let mut books = lock(&proxy.books);
+            books.release(&self.session, about);
+            books.enter(today(), &self.session, &self.plan, &receipt, cost, about);
+            books.today()
+        };
+        if let Some(kept) = &proxy.spent {
+            kept.keep(spent);
+        }
         proxy.changed.send_modify(|count| *count += 1);
     }
 }

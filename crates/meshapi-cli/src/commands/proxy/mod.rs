@@ -2,7 +2,7 @@
 //!
 //! - `args`: its flags
 //! - `relay`: what goes where; `peek`: whether the gateway takes it; `prices`: what tokens cost there. These talk to the network
-//! - `job`: a request with its levers, and its receipt
+//! - `job`: a request with its levers, and its receipt; `spent`: what of a day's cap is gone, in a file
 //! - `door`: who may come in; `tap`: reads the usage report of an answer that passes; `books`: sums and caps; `page`: how they are
 //!   shown. All pure
 pub mod args;
@@ -13,6 +13,7 @@ mod page;
 mod peek;
 mod prices;
 mod relay;
+mod spent;
 mod tap;
 
 use std::{
@@ -27,15 +28,16 @@ use tokio::net::TcpListener;
 use crate::{
     cli::RunSettings,
     commands,
-    config::Environment,
+    config::{ConfigError, Environment, Folder},
     exit::{Exit, Failure},
     sys::{self, StopSignals},
     ui::theme::Theme,
 };
 use args::Proxy;
-use books::Caps;
+use books::{Books, Caps};
 use door::Door;
 use relay::Relay;
+use spent::Spent;
 
 /// Serves until told to stop.
 ///
@@ -57,6 +59,11 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         let message = format!("{} can be reached from other machines", wanted.listen);
         return Err(usage(message).hint("give --token: callers then have to send it in x-proxy-token"));
     }
+    let spent = match caps.day {
+        Some(_) => Some(Spent::new(Folder::of(env.home.as_deref().ok_or(ConfigError::NoHome)?))),
+        None => None,
+    };
+    let today = spent.as_ref().map(Spent::load).transpose()?.unwrap_or_default();
     sys::raise_open_files();
     runtime()?.block_on(async {
         let listener = TcpListener::bind(wanted.listen).await.map_err(|error| {
@@ -64,7 +71,7 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         })?;
         let address = listener.local_addr()?;
         let door = Door::new(is_local, wanted.token.clone());
-        let relay = Relay::new(upstream, dial, caps, door);
+        let relay = Relay::new(upstream, dial, caps, door, Books::begin(today), spent);
         // For people; that nobody reads it is no failure.
         let _ = writeln!(stderr(), "proxy on http://{address}/v1, its page on http://{address}/");
         let mut signals = StopSignals::watch()?;

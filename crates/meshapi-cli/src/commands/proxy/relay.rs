@@ -27,6 +27,7 @@ use super::{
     lock, page,
     peek::{Read, peek},
     prices::PriceBook,
+    spent::Spent,
     tap::Tap,
 };
 
@@ -52,6 +53,8 @@ pub(super) struct Parts {
     door: Door,
     pub(super) filter: Mutex<Filter>,
     pub(super) books: Mutex<Books>,
+    /// Where there is a cap on a day.
+    pub(super) spent: Option<Spent>,
     /// Models whose gateway refused an optimised request and took it as it was.
     pub(super) off: Mutex<HashSet<String>>,
     pub(super) prices: PriceBook,
@@ -59,7 +62,14 @@ pub(super) struct Parts {
 }
 
 impl Relay {
-    pub(super) fn new(upstream: BaseUrl, dial: Dial, caps: Caps, door: Door) -> Relay {
+    pub(super) fn new(
+        upstream: BaseUrl,
+        dial: Dial,
+        caps: Caps,
+        door: Door,
+        books: Books,
+        spent: Option<Spent>,
+    ) -> Relay {
         let patient = Deadlines { first_byte: None, idle: None };
         Relay(Arc::new(Parts {
             start: Instant::now(),
@@ -72,7 +82,8 @@ impl Relay {
             filter: Mutex::new(
                 Filter::new(Config { dial, ..Config::default() }).by_prefix().learning_at_most(LEARNED),
             ),
-            books: Mutex::default(),
+            books: Mutex::new(books),
+            spent,
             off: Mutex::default(),
             changed: watch::Sender::new(0),
         }))
