@@ -403,15 +403,25 @@ fn file_tools_and_commands_share_one_tmp() {
     assert!(!std::path::Path::new(&path).exists());
 }
 
+/// Runs a script of the user's own in the working folder.
+fn lay_out(lab: &Lab, script: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", script]).current_dir(lab.work()).env("HOME", lab.home());
+    assert!(shell.status().unwrap().success(), "{script}");
+}
+
+/// What a confined script says in a folder of the working folder.
+fn said_in(lab: &Lab, folder: &str, script: &str) -> String {
+    let place = lab.work().canonicalize().unwrap().join(folder);
+    let output = confined(lab, &["--", "sh", "-c", script]).current_dir(place).output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
 #[test]
 fn a_linked_work_tree_reaches_its_repository_and_no_other() {
     let lab = Lab::new(Script::in_order([says("never")]));
     let root = lab.work().canonicalize().unwrap();
-    let git = |script: &str| {
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", script]).current_dir(&root).env("HOME", lab.home());
-        assert!(shell.status().unwrap().success(), "{script}");
-    };
+    let git = |script: &str| lay_out(&lab, script);
     std::fs::write(lab.home().join(".gitconfig"), "[user]\n\tname = A\n\temail = a@example.org\n").unwrap();
     git(
         "git init -q main; git -C main commit -q --allow-empty -m first; git -C main worktree add -q ../tree",
@@ -421,11 +431,7 @@ fn a_linked_work_tree_reaches_its_repository_and_no_other() {
     );
     // A folder that claims to be a work tree of a repository which does not know it.
     git("mkdir forged; cp real/.git forged/.git");
-    let run = |folder: &str, script: &str| {
-        let output =
-            confined(&lab, &["--", "sh", "-c", script]).current_dir(root.join(folder)).output().unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    };
+    let run = |folder: &str, script: &str| said_in(&lab, folder, script);
     let said = run(
         "tree",
         "echo x >file; git add file && git commit -qm second && git log --format=%s; git status --short",
@@ -447,11 +453,7 @@ fn a_linked_work_tree_reaches_its_repository_and_no_other() {
 fn a_submodule_alone_reaches_its_own_repository_and_no_more() {
     let lab = Lab::new(Script::in_order([says("never")]));
     let root = lab.work().canonicalize().unwrap();
-    let git = |script: &str| {
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", script]).current_dir(&root).env("HOME", lab.home());
-        assert!(shell.status().unwrap().success(), "{script}");
-    };
+    let git = |script: &str| lay_out(&lab, script);
     std::fs::write(
         lab.home().join(".gitconfig"),
         "[user]\n\tname = A\n\temail = a@example.org\n[protocol \"file\"]\n\tallow = always\n",
@@ -461,11 +463,7 @@ fn a_submodule_alone_reaches_its_own_repository_and_no_more() {
          git submodule --quiet add ../lib deps/lib; git commit -qm first");
     // A folder that claims to be the work tree of a module which does not know it.
     git("mkdir -p main/forged; echo 'gitdir: ../.git/modules/deps/lib' >main/forged/.git");
-    let run = |folder: &str, script: &str| {
-        let output =
-            confined(&lab, &["--", "sh", "-c", script]).current_dir(root.join(folder)).output().unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    };
+    let run = |folder: &str, script: &str| said_in(&lab, folder, script);
     let said = run(
         "main/deps/lib",
         "echo x >file; git add file && git commit -qm second && git log --format=%s; git status --short",

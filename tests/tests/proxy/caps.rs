@@ -97,3 +97,20 @@ fn what_was_refused_behind_it_is_given_back() {
         (&json!(0.0), &json!(0.0), &json!(0))
     );
 }
+
+#[test]
+fn a_cap_of_a_session_is_one_for_each_at_dial_0_too() {
+    let price = || json!({"prompt_usd_per_1m": "3", "completion_usd_per_1m": "15"});
+    let script = Script::new(|_| says("hello")).route("/models", move |_| {
+        Reply::json(json!({"data": [{"id": "anthropic/claude-sonnet-4.5", "pricing": price()}]}))
+    });
+    let lab = Lab::new(script);
+    let proxy = Proxy::start(&lab, &["--dial", "0", "--max-session-cost", "0.3"]);
+    let other = String::from_utf8(body(0)).unwrap().replace("Be brief", "Be long");
+    for (number, sent) in (1..).zip([body(0), body(1), other.into_bytes()]) {
+        assert_eq!(proxy.post("/v1/chat/completions", &sent).0, 200, "request {number}");
+        proxy.stats(number);
+    }
+    assert_eq!(proxy.post("/v1/chat/completions", &body(2)).0, 402);
+    assert_eq!(proxy.stats(3)["sessions"].as_object().unwrap().len(), 2);
+}

@@ -60,11 +60,16 @@ impl Job {
             (session, prepared.plan, body)
         };
         let is_off = lock(&proxy.off).contains(&plan.model);
-        let Some(session) = session.filter(|_| plan.untouched.is_none() && !is_off) else {
-            return (Job::untouched(raw), None);
+        let (mut job, body) = match plan.untouched.is_none() && !is_off {
+            true => {
+                let units = plan.sent.units(&plan.provider.unwrap_or(Provider::NONE));
+                (Job { session: String::new(), plan, units, hold: None }, body)
+            }
+            false => (Job::untouched(raw), None),
         };
-        let units = plan.sent.units(&plan.provider.unwrap_or(Provider::NONE));
-        (Job { session, plan, units, hold: None }, body)
+        // Also what goes out as it came belongs to a session, and counts against its cap.
+        job.session = session.unwrap_or(job.session);
+        (job, body)
     }
 
     /// A request that goes out as it came.

@@ -81,6 +81,8 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
         let options =
             http::ServerOptions { http1_only: true, max_connections: CONNECTIONS, ..Default::default() };
         http::serve(listener, options, stop, move |request, _| relay.clone().answer(request)).await?;
+        // One thread writes the receipts in their order: behind this all are written.
+        let _ = tokio::task::spawn_blocking(|| ()).await;
         Ok(Exit::Ok)
     })
 }
