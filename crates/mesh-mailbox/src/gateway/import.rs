@@ -6,7 +6,9 @@ use rusqlite::{Connection, OpenFlags, Row};
 
 use super::stamp::Stamp;
 use super::store::sqlite::failed;
-use super::store::{Command, Digest, Imported, NewMessage, PeerRow, Store, StoreError, ThreadRow, Voucher};
+use super::store::{
+    Command, Digest, Imported, NewMessage, PeerRow, Reader as _, Store, StoreError, ThreadRow, Voucher,
+};
 use crate::kind::Kind;
 
 /// Rows of one transaction.
@@ -49,7 +51,7 @@ pub fn import<S: Store>(from: &Path, store: &mut S) -> Result<Import, StoreError
         });
     }
     let mut import = Import::default();
-    let known = store.known()?;
+    let known = store.reader()?.known()?;
     let mut commands = Vec::new();
     for peer in peers(&other).map_err(failed)? {
         import.peers += 1;

@@ -46,7 +46,7 @@ use limits::{Limits, Rates};
 use metrics::Metrics;
 use routes::{Shared, held};
 use stamp::Stamp;
-use store::{Command, Done, Retention, Store, StoreError};
+use store::{Command, Done, Reader as _, Retention, Store, StoreError};
 
 /// How long a client may take for the head of a request. From the mailbox's design.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -106,7 +106,7 @@ impl<S: Store> Gateway<S> {
     /// # Errors
     /// The store cannot be read.
     pub fn new(mut store: S, options: Options) -> Result<Gateway<S>, StoreError> {
-        let known = store.known()?;
+        let known = store.reader()?.known()?;
         let mut directory = Directory::new(vec![digest(&options.operator_token)], known);
         directory.allows_unregistered = options.allow_unregistered;
         let (hub, metrics) = (Arc::new(Hub::default()), Arc::new(Metrics::default()));

@@ -132,7 +132,7 @@ fn what_was_answered_is_there_after_a_restart() {
             (row["content"].as_str(), row["read_at"].as_str()),
             (Some("one"), Some(at(1).to_string().as_str()))
         );
-        assert_eq!(store.store.known().unwrap().peers, [peer]);
+        assert_eq!(store.reader.known().unwrap().peers, [peer]);
         assert!(matches!(store.one(at(3), thread), Ok(Done::Thread { is_new: false, .. })));
     }
 }

@@ -455,11 +455,33 @@ pub trait Store: Send + 'static {
     /// It cannot be opened.
     fn reader(&self) -> Result<Self::Reader, StoreError>;
 
-    /// Peers, groups and invitations.
+    /// What others do to this store meanwhile; nothing when only one gateway can have it.
     ///
     /// # Errors
-    /// They cannot be read.
-    fn known(&mut self) -> Result<Known, StoreError>;
+    /// The store cannot be reached.
+    fn news(&self) -> Result<Option<Box<dyn News>>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// What other gateways did to a store that they share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tidings {
+    /// Inboxes in which something can be found that was perhaps not there before.
+    pub inboxes: Vec<String>,
+    /// Peers, groups or invitations were changed.
+    pub is_directory_changed: bool,
+}
+
+/// Word of what other gateways do to a store. It is a hint and may come twice, but it never fails to come: who hears no
+/// notification looks by itself.
+pub trait News: Send + 'static {
+    /// Returns as soon as there is something to tell, and at the latest after `patience`, with what a look at the counters of
+    /// the inboxes in `waiting` and of the directory shows.
+    ///
+    /// # Errors
+    /// The store cannot be reached; the next call tries again.
+    fn next(&mut self, waiting: &[String], patience: Duration) -> Result<Tidings, StoreError>;
 }
 
 /// A page of rows.
@@ -532,4 +554,10 @@ pub trait Reader: Send + 'static {
     /// # Errors
     /// The store cannot be read.
     fn counts(&mut self) -> Result<Counts, StoreError>;
+
+    /// Peers, groups and invitations.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn known(&mut self) -> Result<Known, StoreError>;
 }

@@ -5,8 +5,10 @@
 //! - `delivery`: the work on single messages
 //! - `sweep`: what is given up and dropped
 //! - `read`: looks
+//! - `known`: peers, groups and invitations
 //! - `row`: a message as JSON
 mod delivery;
+mod known;
 mod read;
 mod row;
 pub(in crate::gateway) mod schema;

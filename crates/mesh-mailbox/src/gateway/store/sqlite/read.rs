@@ -3,11 +3,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::known::known;
 use super::row::{self, COLUMNS};
 use super::{Place, failed};
 use crate::gateway::query::{Look, Order};
 use crate::gateway::stamp::Stamp;
-use crate::gateway::store::{Counts, OneMessage, Page, Reader, StoreError, ThreadRow};
+use crate::gateway::store::{Counts, Known, OneMessage, Page, Reader, StoreError, ThreadRow};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -122,6 +123,10 @@ impl Reader for SqliteReader {
             })
         };
         read().map_err(failed)
+    }
+
+    fn known(&mut self) -> Result<Known, StoreError> {
+        known(&self.connection).map_err(failed)
     }
 }
 
