@@ -61,6 +61,7 @@ pub struct Directory {
     tokens: HashMap<Digest, String>,
     invites: HashMap<Digest, InviteRow>,
     groups: BTreeMap<String, GroupRow>,
+    changes: u64,
     /// Whether names that nobody registered may send and receive.
     pub allows_unregistered: bool,
 }
@@ -69,12 +70,22 @@ impl Directory {
     /// A picture of what a store knows.
     pub fn new(operators: Vec<Digest>, known: Known) -> Directory {
         let mut directory = Directory { operators, ..Directory::default() };
-        for peer in known.peers {
-            directory.put_peer(peer);
-        }
-        directory.groups = known.groups.into_iter().map(|group| (group.name.clone(), group)).collect();
-        directory.invites = known.invites.into_iter().map(|invite| (invite.token, invite)).collect();
+        directory.replace(known);
         directory
+    }
+
+    /// Takes a newer picture in the old one's place.
+    pub fn replace(&mut self, known: Known) {
+        let by_token = |peer: &PeerRow| peer.token.map(|token| (token, peer.name.clone()));
+        self.tokens = known.peers.iter().filter_map(by_token).collect();
+        self.peers = known.peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
+        self.groups = known.groups.into_iter().map(|group| (group.name.clone(), group)).collect();
+        self.invites = known.invites.into_iter().map(|invite| (invite.token, invite)).collect();
+    }
+
+    /// How often something was taken over since the start, other than by [`Directory::replace`].
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Says who calls, from the value of the header `Authorization`.
@@ -150,6 +161,7 @@ impl Directory {
 
     /// Takes over what was stored of a peer.
     pub fn put_peer(&mut self, peer: PeerRow) {
+        self.changes += 1;
         if let Some(old) = self.peers.get(&peer.name).and_then(|before| before.token) {
             self.tokens.remove(&old);
         }
@@ -161,21 +173,25 @@ impl Directory {
 
     /// Takes over what was stored of a group.
     pub fn put_group(&mut self, group: GroupRow) {
+        self.changes += 1;
         self.groups.insert(group.name.clone(), group);
     }
 
     /// Forgets a group.
     pub fn drop_group(&mut self, name: &str) {
+        self.changes += 1;
         self.groups.remove(name);
     }
 
     /// Takes over an invitation.
     pub fn put_invite(&mut self, invite: InviteRow) {
+        self.changes += 1;
         self.invites.insert(invite.token, invite);
     }
 
     /// Forgets an invitation, which was used.
     pub fn drop_invite(&mut self, token: &Digest) {
+        self.changes += 1;
         self.invites.remove(token);
     }
 

@@ -43,6 +43,11 @@ impl Hub {
         }
     }
 
+    /// The inboxes that somebody waits for.
+    pub fn awaited(&self) -> Vec<String> {
+        self.inboxes().keys().cloned().collect()
+    }
+
     /// How many inboxes somebody waits for.
     pub fn waiting(&self) -> usize {
         self.inboxes().len()

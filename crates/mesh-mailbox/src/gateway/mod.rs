@@ -7,6 +7,7 @@
 //! - `store`: the trait with its laws, and SQLite
 //! - `engine`: one thread that writes batches, a few that read
 //! - `hub`: who waits for mail
+//! - `news`: what other gateways do to a store that is shared
 //! - `routes`: from a request to an answer
 //! - `socket`: plain or TLS
 //! - `import`: mail of a swarph gateway
@@ -19,6 +20,7 @@ pub mod import;
 pub mod lease;
 pub mod limits;
 pub mod metrics;
+mod news;
 pub mod query;
 pub mod reply;
 mod routes;
@@ -44,9 +46,10 @@ use engine::{Engine, Threads};
 use hub::Hub;
 use limits::{Limits, Rates};
 use metrics::Metrics;
+use news::Picture;
 use routes::{Shared, held};
 use stamp::Stamp;
-use store::{Command, Done, Reader as _, Retention, Store, StoreError};
+use store::{Command, Done, News, Reader as _, Retention, Store, StoreError};
 
 /// How long a client may take for the head of a request. From the mailbox's design.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -95,6 +98,7 @@ impl Options {
 /// A gateway over a store, not yet serving.
 pub struct Gateway<S: Store> {
     shared: Arc<Shared<S>>,
+    news: Option<Box<dyn News>>,
     threads: Threads,
     stop: watch::Sender<bool>,
     options: Options,
@@ -105,11 +109,12 @@ impl<S: Store> Gateway<S> {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn new(mut store: S, options: Options) -> Result<Gateway<S>, StoreError> {
+    pub fn new(store: S, options: Options) -> Result<Gateway<S>, StoreError> {
         let known = store.reader()?.known()?;
         let mut directory = Directory::new(vec![digest(&options.operator_token)], known);
         directory.allows_unregistered = options.allow_unregistered;
         let (hub, metrics) = (Arc::new(Hub::default()), Arc::new(Metrics::default()));
+        let news = store.news()?;
         let (engine, threads) = Engine::start(store, Arc::clone(&hub), Arc::clone(&metrics))?;
         let (stop, stopping) = watch::channel(false);
         let memory = |bytes: usize| Arc::new(Semaphore::new(bytes.div_ceil(1024)));
@@ -117,6 +122,7 @@ impl<S: Store> Gateway<S> {
         let shared = Arc::new(Shared {
             engine,
             directory: RwLock::new(directory),
+            picture: news.is_some().then(Picture::default),
             hub,
             limits: options.limits,
             metrics,
@@ -128,7 +134,7 @@ impl<S: Store> Gateway<S> {
             stopping,
             operator_token: options.operator_token.clone(),
         });
-        Ok(Gateway { shared, threads, stop, options })
+        Ok(Gateway { shared, news, threads, stop, options })
     }
 
     /// Serves until `stop` is ready; then waiters are told to come again, writes under way are answered, and all is synced.
@@ -139,7 +145,7 @@ impl<S: Store> Gateway<S> {
     /// # Cancel safety
     /// Dropping the future closes every connection at once; what was acknowledged is stored.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Gateway { shared, threads, stop: stopping, options } = self;
+        let Gateway { shared, news, threads, stop: stopping, options } = self;
         let server = ServerOptions {
             head_timeout: HEAD_TIME,
             body_idle: HEAD_TIME,
@@ -162,9 +168,11 @@ impl<S: Store> Gateway<S> {
             })
         });
         let chores = chores(Arc::clone(&shared), options.retention);
+        let news = shared.follow(news);
         let served = tokio::select! {
             served = serving => served,
             () = chores => Ok(()),
+            () = news => Ok(()),
         };
         flush_seen(&shared).await;
         drop(shared);

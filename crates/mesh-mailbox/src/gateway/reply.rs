@@ -77,12 +77,25 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The methods that there are, where the one used is not among them.
     pub allow: Option<&'static str>,
+    /// It follows from who is known; where others change that too, a newer picture may say otherwise.
+    pub is_of_directory: bool,
 }
 
 impl Problem {
     /// A refusal with a text.
     pub fn new(status: u16, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: Value::from(detail.into()), retry_after: None, allow: None }
+        Problem {
+            status,
+            detail: Value::from(detail.into()),
+            retry_after: None,
+            allow: None,
+            is_of_directory: false,
+        }
+    }
+
+    /// Something of that name is not known.
+    pub fn unknown(detail: impl Into<String>) -> Problem {
+        Problem { is_of_directory: true, ..Problem::new(404, detail) }
     }
 
     /// The gateway has too much to do.
@@ -130,7 +143,7 @@ impl Problem {
 impl From<Faults> for Problem {
     fn from(faults: Faults) -> Problem {
         let detail = faults.into_body()["detail"].take();
-        Problem { status: 422, detail, retry_after: None, allow: None }
+        Problem { status: 422, detail, retry_after: None, allow: None, is_of_directory: false }
     }
 }
 
@@ -147,14 +160,14 @@ impl From<Unknown> for Problem {
     fn from(unknown: Unknown) -> Problem {
         match unknown {
             Unknown::Missing => Problem::new(401, "missing bearer token"),
-            Unknown::Bad => Problem::new(401, "bad token"),
+            Unknown::Bad => Problem { is_of_directory: true, ..Problem::new(401, "bad token") },
         }
     }
 }
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
-        match denied {
+        let problem = match denied {
             Denied::NotYours { what } => Problem::new(403, format!("this token may not {what}")),
             Denied::OperatorOnly => Problem::new(403, "only the operator's token may do this"),
             Denied::InviteOnly => Problem::new(403, "an invitation is only good for registering"),
@@ -166,7 +179,8 @@ impl From<Denied> for Problem {
                 };
                 Problem::new(404, format!("peer '{name}' not registered{hint}"))
             }
-        }
+        };
+        Problem { is_of_directory: true, ..problem }
     }
 }
 

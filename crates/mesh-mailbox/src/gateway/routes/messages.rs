@@ -26,7 +26,7 @@ impl<S: Store> Shared<S> {
     pub(super) async fn send(&self, call: &Call, body: &[u8]) -> Result<Reply, Problem> {
         let mut draft = Draft::parse(body)?;
         draft.key = one_key(draft.key, call.idempotency_key.as_ref())?;
-        let message = self.admitted(&call.caller, draft)?;
+        let message = self.admitted(&call.caller, draft).await?;
         self.admit_rate(&call.caller, 1)?;
         match self.done(Command::Append(Box::new(message))).await? {
             Done::Appended { answer, is_replay, .. } => Ok(self.sent(answer, is_replay)),
@@ -50,20 +50,18 @@ impl<S: Store> Shared<S> {
         }
     }
 
-    /// A draft as it may be stored: its sender is the caller, its receivers are known.
-    fn admitted(&self, caller: &Caller, draft: Draft) -> Result<NewMessage, Problem> {
-        let digest = draft.key.is_some().then(|| digest_of(&draft));
+    /// Into whose inboxes a draft goes: its sender is the caller, its receivers are known.
+    fn receivers(&self, caller: &Caller, draft: &Draft) -> Result<Vec<String>, Problem> {
         let directory = self.directory();
         directory.may_act_as(caller, &draft.from_node, "send as")?;
-        let is_fan_out = !matches!(draft.to, Target::Node(_));
-        let to_nodes = match draft.to {
-            Target::Node(node) => vec![node],
-            Target::Nodes(nodes) => nodes,
+        let nodes = match &draft.to {
+            Target::Node(node) => vec![node.clone()],
+            Target::Nodes(nodes) => nodes.clone(),
             Target::Channel => return Err(Problem::not_here("a channel")),
             Target::Group(name) => {
                 let group = directory
-                    .group(&name)
-                    .ok_or_else(|| Problem::new(404, format!("group '{name}' does not exist")))?;
+                    .group(name)
+                    .ok_or_else(|| Problem::unknown(format!("group '{name}' does not exist")))?;
                 let is_inside = group.members.contains(&draft.from_node);
                 if caller.name().is_some_and(|own| !is_inside && own != group.created_by) {
                     let what = format!("write to group {name}, to which it does not belong");
@@ -77,10 +75,21 @@ impl<S: Store> Shared<S> {
                 others
             }
         };
-        for to_node in &to_nodes {
-            directory.is_registered(to_node)?;
+        for node in &nodes {
+            directory.is_registered(node)?;
         }
-        drop(directory);
+        Ok(nodes)
+    }
+
+    /// A draft as it may be stored.
+    async fn admitted(&self, caller: &Caller, draft: Draft) -> Result<NewMessage, Problem> {
+        let mut to_nodes = self.receivers(caller, &draft);
+        if to_nodes.as_ref().is_err_and(|problem| problem.is_of_directory) && self.learn().await? {
+            to_nodes = self.receivers(caller, &draft);
+        }
+        let to_nodes = to_nodes?;
+        let digest = draft.key.is_some().then(|| digest_of(&draft));
+        let is_fan_out = !matches!(draft.to, Target::Node(_));
         self.note_seen(&draft.from_node);
         if holds(&draft.content, &self.operator_token) {
             return Err(Problem::new(
@@ -127,9 +136,10 @@ impl<S: Store> Shared<S> {
         // Those that can be stored go in one transaction; what comes of each stands at its place.
         let (mut commands, mut results) = (Vec::new(), Vec::new());
         for item in items {
-            let message = Draft::from_value(item)
-                .map_err(Problem::from)
-                .and_then(|draft| self.admitted(&call.caller, draft));
+            let message = match Draft::from_value(item) {
+                Ok(draft) => self.admitted(&call.caller, draft).await,
+                Err(error) => Err(error.into()),
+            };
             results.push(match message {
                 Ok(message) => {
                     commands.push(Command::Append(Box::new(message)));

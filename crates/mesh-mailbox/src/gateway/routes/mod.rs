@@ -22,11 +22,12 @@ use bytes::Bytes;
 use mesh_client::http::{Body, BodyReader, HttpError, Request, Response, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::directory::{Caller, Directory};
+use super::directory::{Caller, Directory, Unknown};
 use super::engine::Engine;
 use super::hub::Hub;
 use super::limits::{Limits, Rates};
 use super::metrics::Metrics;
+use super::news::Picture;
 use super::reply::{Problem, Reply};
 use super::stamp::Stamp;
 use super::store::{Command, Done, Refusal, Store};
@@ -44,6 +45,8 @@ const DRAIN_BYTES: usize = 32 << 20;
 pub(crate) struct Shared<S: Store> {
     pub(super) engine: Engine<S>,
     pub(super) directory: RwLock<Directory>,
+    /// How new the directory is, where other gateways change it too.
+    pub(super) picture: Option<Picture>,
     pub(super) hub: Arc<Hub>,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
@@ -102,7 +105,11 @@ impl<S: Store> Shared<S> {
         let text =
             |name: &str| parts.headers.get(name).map(|value| value.to_str().map(str::to_owned).map_err(drop));
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let caller = self.directory().caller(authorization, Stamp::now())?;
+        let mut caller = self.directory().caller(authorization, Stamp::now());
+        if caller == Err(Unknown::Bad) && self.learn().await? {
+            caller = self.directory().caller(authorization, Stamp::now());
+        }
+        let caller = caller?;
         if let Some(name) = caller.name() {
             self.note_seen(name);
         }
@@ -117,7 +124,12 @@ impl<S: Store> Shared<S> {
         // One who waits for mail holds no headers meanwhile.
         drop(parts);
         let (body, permit) = self.read(body, announced, limit).await?;
-        let reply = self.route(route, &call, body).await;
+        let mut reply = self.route(route.clone(), &call, body.clone()).await;
+        // What the directory refuses was not begun; a send has asked twice by itself, for each receiver.
+        let is_asked_again = reply.as_ref().is_err_and(|problem| problem.is_of_directory);
+        if is_asked_again && route != Route::Send && self.learn().await? {
+            reply = self.route(route, &call, body).await;
+        }
         drop(permit);
         reply
     }

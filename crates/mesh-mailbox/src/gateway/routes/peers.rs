@@ -55,7 +55,7 @@ impl<S: Store> Shared<S> {
     pub(super) fn peer(&self, name: &str) -> Result<Reply, Problem> {
         match self.directory().peer(name) {
             Some(peer) => Ok(Reply::json(&self.peer_row(peer, false))),
-            None => Err(Problem::new(404, format!("peer '{name}' not registered"))),
+            None => Err(Problem::unknown(format!("peer '{name}' not registered"))),
         }
     }
 
@@ -169,10 +169,7 @@ impl<S: Store> Shared<S> {
             Caller::Operator => {}
             other => directory.may_act_as(other, name, doing)?,
         }
-        directory
-            .peer(name)
-            .cloned()
-            .ok_or_else(|| Problem::new(404, format!("peer '{name}' not registered")))
+        directory.peer(name).cloned().ok_or_else(|| Problem::unknown(format!("peer '{name}' not registered")))
     }
 
     async fn put(&self, peer: PeerRow) -> Result<(), Problem> {

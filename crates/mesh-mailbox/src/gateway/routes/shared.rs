@@ -128,7 +128,7 @@ impl<S: Store> Shared<S> {
         self.directory()
             .group(name)
             .cloned()
-            .ok_or_else(|| Problem::new(404, format!("group '{name}' does not exist")))
+            .ok_or_else(|| Problem::unknown(format!("group '{name}' does not exist")))
     }
 
     pub(super) fn members(&self, name: &str) -> Result<Reply, Problem> {
