@@ -4,6 +4,7 @@
 //! - [`MeshClient`]: whole completions with retries ([`MeshClient::complete`]), streams, catalogue, balance, search
 //! - [`wire`]: messages, requests, chunks, usage and models as they travel; unknown fields survive
 //! - [`error`], [`retry`], [`cost`]: what failed and what to do, whether to try again, what it cost
+//! - [`peek`]: whether a gateway takes a request, for who passes requests on
 //! - `accumulate`, `completion`: the pure middle; bytes cut anywhere give the same completion
 //! - `scripted`: a gateway on loopback that follows a script, for tests and demos (feature `scripted-gateway`)
 #[cfg(feature = "chat")]
@@ -43,6 +44,8 @@ mod completion;
 pub mod cost;
 #[cfg(feature = "chat")]
 pub mod error;
+#[cfg(feature = "chat")]
+pub mod peek;
 #[cfg(feature = "chat")]
 pub mod retry;
 #[cfg(feature = "chat")]

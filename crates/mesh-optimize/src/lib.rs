@@ -27,6 +27,7 @@
 //! - `session`: a history followed request by request: what is cut, when it pays, where the breakpoints stand
 //! - `provider`: cache rules as data; `ledger`: what the client would have paid; `plan`, `receipt`: what was done, what it saved
 //! - `dial`, `estimate`, `classify`, `dialect`: small parts that both profiles share
+//! - `relay` (feature `relay`): usage reports of answers that pass by, sums and caps, for proxies
 //! - [`mod@reference`]: the levers of the published packages, exactly
 mod body;
 mod classify;
@@ -45,6 +46,8 @@ mod plan;
 mod provider;
 mod receipt;
 pub mod reference;
+#[cfg(feature = "relay")]
+pub mod relay;
 mod request;
 mod session;
 mod tier;

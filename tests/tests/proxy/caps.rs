@@ -114,3 +114,26 @@ fn a_cap_of_a_session_is_one_for_each_at_dial_0_too() {
     assert_eq!(proxy.post("/v1/chat/completions", &body(2)).0, 402);
     assert_eq!(proxy.stats(3)["sessions"].as_object().unwrap().len(), 2);
 }
+
+#[test]
+fn two_proxies_of_one_home_share_the_day() {
+    let price = || json!({"prompt_usd_per_1m": "3", "completion_usd_per_1m": "15"});
+    let script = Script::new(|_| says("hello")).route("/models", move |_| {
+        Reply::json(json!({"data": [{"id": "anthropic/claude-sonnet-4.5", "pricing": price()}]}))
+    });
+    let lab = Lab::new(script);
+    let one = Proxy::start(&lab, &["--max-cost", "0.6"]);
+    let other = Proxy::start(&lab, &["--max-cost", "0.6"]);
+    for (proxy, spent) in [(&one, 0.25), (&other, 0.5)] {
+        assert_eq!(proxy.post("/v1/chat/completions", &body(0)).0, 200);
+        assert_eq!(proxy.stats(1)["spent_today_usd"], spent);
+    }
+    assert_eq!(
+        one.post("/v1/chat/completions", &body(1)).0,
+        200,
+        "what the other spent is learned with a receipt"
+    );
+    one.stats(2);
+    let (code, answer) = one.post("/v1/chat/completions", &body(2));
+    assert_eq!(code, 402, "{}", String::from_utf8_lossy(&answer));
+}

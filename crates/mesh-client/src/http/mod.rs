@@ -4,15 +4,20 @@ mod body;
 mod chunks;
 mod client;
 mod connect;
+#[cfg(feature = "server")]
+mod door;
 mod error;
 mod link;
 mod names;
 mod pace;
 mod relay;
 #[cfg(feature = "server")]
+mod reply;
+#[cfg(feature = "server")]
 mod server;
 mod socket;
 pub mod sse;
+mod upstream;
 
 pub use body::{Body, BodyReader, BodySender};
 pub use client::{
@@ -20,8 +25,13 @@ pub use client::{
     is_loopback_host,
 };
 pub use connect::has_proxy;
+#[cfg(feature = "server")]
+pub use door::{Door, Refused};
 pub use error::{ConnectFailure, HttpError, Phase};
 pub use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 pub use relay::end_to_end;
 #[cfg(feature = "server")]
+pub use reply::{changes, reply};
+#[cfg(feature = "server")]
 pub use server::{Peer, ServerOptions, serve, serve_with};
+pub use upstream::{Upstream, pour};

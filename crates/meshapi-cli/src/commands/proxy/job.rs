@@ -1,12 +1,14 @@
 //! A request on its way: how it was prepared, and what is written down of it in the end.
 
 use mesh_client::{http::header::HeaderValue, wire::RequestBody};
-use mesh_optimize::{Config, Optimizer, Plan, Provider, SessionState, Untouched};
+use mesh_optimize::{
+    Plan, Provider, Untouched,
+    relay::{Books, Day, Tap, unchanged, unpacked, unreported},
+};
 
 use super::{
     lock,
     relay::{Parts, Relay, today},
-    tap::{self, Tap},
 };
 
 /// About so many bytes of a body are a token, where nothing better is known: 2.77 characters (see mesh-optimize).
@@ -48,7 +50,7 @@ impl Job {
         packed: Option<&HeaderValue>,
     ) -> (Job, Option<RequestBody>) {
         if let Some(packed) = packed {
-            let plain = if packed == "gzip" { tap::unpacked(raw) } else { Vec::new() };
+            let plain = if packed == "gzip" { unpacked(raw) } else { Vec::new() };
             return (Job::untouched(&plain), None);
         }
         let (session, plan, body) = {
@@ -82,11 +84,6 @@ impl Job {
         Job { session, plan, units: raw.len() as f64 / BYTES_PER_TOKEN, hold: None }
     }
 
-    /// The request goes out as it came after all.
-    pub(super) fn give_up(&mut self) {
-        self.plan.untouched = Some(Untouched::Off);
-    }
-
     /// Writes the receipt of a request whose answer passed by `tap`.
     pub(super) fn settle(mut self, tap: Tap) {
         let Some(hold) = &mut self.hold else { return };
@@ -94,32 +91,23 @@ impl Job {
         let (relay, about) = (hold.relay.clone(), hold.about.take());
         let (proxy, (usage, cost)) = (&relay.0, tap.end());
         let prices = proxy.prices.of(&self.plan.model);
-        let mut receipt = match self.plan.untouched {
-            None => {
-                lock(&proxy.filter).settle_plan(&self.session, &self.plan, usage.as_ref(), prices.as_ref())
-            }
-            Some(_) => {
-                let (optimizer, mut state) = (Optimizer::new(Config::default()), SessionState::default());
-                let mut receipt = optimizer.settle(&self.plan, usage.as_ref(), prices.as_ref(), &mut state);
-                // It went out as it came: nothing was saved, and nothing is claimed.
-                (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
-                receipt
-            }
+        let (plan, told) = (&self.plan, usage.as_ref());
+        let mut receipt = match plan.untouched {
+            None => lock(&proxy.filter).settle_plan(&self.session, plan, told, prices.as_ref()),
+            Some(_) => unchanged(plan, told, prices.as_ref()),
         };
         if usage.is_none() {
-            // Nobody reported what it was: a sum of what is only reckoned would be taken for a bill.
-            receipt.billed_usd = None;
-            (receipt.saved_vs_native_usd, receipt.saved_vs_uncached_usd) = (None, None);
+            receipt = unreported(receipt);
         }
-        let spent = {
-            let mut books = lock(&proxy.books);
-            books.release(&self.session, about);
-            books.enter(today(), &self.session, &self.plan, &receipt, cost, about);
-            books.today()
-        };
-        if let Some(kept) = &proxy.spent {
-            kept.keep(spent);
+        let spent = Day { day: today(), usd: Books::counts(&receipt, cost, about) };
+        let sum = proxy.spent.as_ref().map(|kept| kept.add(spent));
+        let mut books = lock(&proxy.books);
+        books.release(&self.session, about);
+        books.enter(spent.day, &self.session, &self.plan, &receipt, cost, about);
+        if let Some(sum) = sum {
+            books.learn(sum);
         }
+        drop(books);
         proxy.changed.send_modify(|count| *count += 1);
     }
 }

@@ -1,20 +1,17 @@
 //! `meshapi proxy`: any client's requests made cheaper on their way, with a receipt for each and a cap on what they cost.
 //!
 //! - `args`: its flags
-//! - `relay`: what goes where; `peek`: whether the gateway takes it; `prices`: what tokens cost there. These talk to the network
+//! - `relay`: what goes where; `prices`: what tokens cost there. These talk to the network
 //! - `job`: a request with its levers, and its receipt; `spent`: what of a day's cap is gone, in a file
-//! - `door`: who may come in; `tap`: reads the usage report of an answer that passes; `books`: sums and caps; `page`: how they are
-//!   shown. All pure
+//! - `page`: how the books are shown
+//!
+//! Passing on, and who may come in, is `mesh_client::http`; sums, caps and usage reports are `mesh_optimize::relay`.
 pub mod args;
-mod books;
-mod door;
 mod job;
 mod page;
-mod peek;
 mod prices;
 mod relay;
 mod spent;
-mod tap;
 
 use std::{
     io::{Write as _, stderr},
@@ -22,7 +19,10 @@ use std::{
 };
 
 use mesh_client::{BaseUrl, http};
-use mesh_optimize::Dial;
+use mesh_optimize::{
+    Dial,
+    relay::{Books, Caps},
+};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -34,8 +34,6 @@ use crate::{
     ui::theme::Theme,
 };
 use args::Proxy;
-use books::{Books, Caps};
-use door::Door;
 use relay::Relay;
 use spent::Spent;
 
@@ -70,7 +68,7 @@ pub fn run(wanted: &Proxy, settings: &RunSettings, env: &Environment, theme: The
             Failure::new(Exit::Failure, "listen", format!("cannot listen on {}: {error}", wanted.listen))
         })?;
         let address = listener.local_addr()?;
-        let door = Door::new(is_local, wanted.token.clone());
+        let door = relay::door(is_local, wanted.token.as_deref());
         let relay = Relay::new(upstream, dial, caps, door, Books::begin(today), spent);
         // For people; that nobody reads it is no failure.
         let _ = writeln!(stderr(), "proxy on http://{address}/v1, its page on http://{address}/");

@@ -1,17 +1,12 @@
-//! Pure: the books as a page, and as text for Prometheus.
+//! Pure: the books as a page.
 
 use std::fmt::Write as _;
 
-use super::books::{Books, Session, Sum};
+use mesh_optimize::relay::{Books, Session, Sum};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#222;background:#fff}\
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#16161c}td,th{border-color:#333!important}}\
-small{opacity:.7;white-space:nowrap}table{border-collapse:collapse;width:100%;margin:1em 0}td,th{text-align:right;padding:.3em .6em;border-bottom:1px solid #ddd}\
-td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere;min-width:16em}svg{vertical-align:middle}h1{font-size:1.4em}h2{font-size:1.1em;margin:.8em 0 0}th h2{text-align:left}";
-
+const STYLE: &str = include_str!("page.css");
 /// Fetches the page anew when the proxy says that something happened.
-const SCRIPT: &str = "new EventSource('/events').onmessage=async()=>{const t=await(await fetch('/')).text();\
-document.querySelector('main').innerHTML=new DOMParser().parseFromString(t,'text/html').querySelector('main').innerHTML}";
+const SCRIPT: &str = include_str!("page.js");
 
 /// The page.
 pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
@@ -89,47 +84,6 @@ fn spark(session: &Session) -> String {
         "<svg width=120 height=20 role=img aria-label=\"cost of the last requests\"><polyline fill=none stroke=currentColor points=\"{}\"/></svg>",
         points.join(" ")
     )
-}
-
-/// The sums as Prometheus reads them.
-pub(super) fn metrics(books: &Books) -> String {
-    let mut text = String::new();
-    let sum = &books.sum;
-    let rows = [
-        ("requests_total", "counter", "Requests that were answered.", sum.requests as f64),
-        ("unpriced_total", "counter", "Requests without a known price or a report.", sum.unpriced as f64),
-        ("billed_usd_total", "counter", "What was billed, in USD.", sum.billed_usd),
-        (
-            "saved_vs_native_usd",
-            "gauge",
-            "Saved against plain caching, in USD; may be negative.",
-            sum.saved_vs_native_usd,
-        ),
-        (
-            "saved_vs_uncached_usd",
-            "gauge",
-            "Saved against no cache, in USD; may be negative.",
-            sum.saved_vs_uncached_usd,
-        ),
-        ("input_tokens_total", "counter", "Tokens of prompts.", sum.input_tokens as f64),
-        (
-            "cache_read_tokens_total",
-            "counter",
-            "Tokens read from the provider's cache.",
-            sum.cache_read_tokens as f64,
-        ),
-        ("sent_raw_total", "counter", "Requests sent as they were after a refusal.", books.sent_raw as f64),
-        ("refused_total", "counter", "Requests refused by a cap.", books.refused as f64),
-        ("spent_today_usd", "gauge", "Spent on this day (UTC), in USD.", books.spent_today_usd),
-        ("sessions", "gauge", "Sessions that are shown.", books.sessions.len() as f64),
-    ];
-    for (name, kind, help, value) in rows {
-        let _ = writeln!(
-            text,
-            "# HELP meshapi_proxy_{name} {help}\n# TYPE meshapi_proxy_{name} {kind}\nmeshapi_proxy_{name} {value}"
-        );
-    }
-    text
 }
 
 /// Text of others, as text.

@@ -11,26 +11,30 @@ use bytes::Bytes;
 use mesh_client::{
     BaseUrl,
     http::{
-        Body, BodyReader, Deadlines, HeaderMap, HttpClient, HttpError, Method, Request, Response, StatusCode,
-        end_to_end, header,
+        Body, BodyReader, Deadlines, Door, HttpClient, HttpError, Method, Request, Response, StatusCode,
+        Upstream, changes, header, pour, reply,
     },
+    peek::{Read, peek},
     wire::RequestBody,
 };
-use mesh_optimize::{Config, Dial, Filter};
+use mesh_optimize::{
+    Config, Dial, Filter, Untouched,
+    relay::{Books, Caps, Span, Tap, metrics},
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    books::{Books, Caps},
-    door::{Door, TOKEN},
     job::{Hold, Job},
     lock, page,
-    peek::{Read, peek},
     prices::PriceBook,
     spent::Spent,
-    tap::Tap,
 };
 
+/// The header in which callers say the token.
+const TOKEN: &str = "x-proxy-token";
+/// The cookie in which a browser brings it.
+const COOKIE: &str = "meshapi_proxy";
 /// Longest request that gets the levers; no gateway takes a longer one.
 const MAX_BODY: usize = 64 << 20;
 /// From which length on a request is prepared beside the thread that serves: 256 KiB take about a millisecond.
@@ -46,8 +50,8 @@ pub(super) struct Relay(pub(super) Arc<Parts>);
 
 pub(super) struct Parts {
     pub(super) start: Instant,
-    http: HttpClient,
-    upstream: BaseUrl,
+    upstream: Upstream,
+    address: BaseUrl,
     dial: Dial,
     caps: Caps,
     door: Door,
@@ -61,9 +65,18 @@ pub(super) struct Parts {
     pub(super) changed: watch::Sender<u64>,
 }
 
+/// Who may come in.
+pub(super) fn door(is_local: bool, token: Option<&str>) -> Door {
+    let door = Door::new(is_local);
+    match token {
+        Some(token) => door.with_token(token, TOKEN, COOKIE),
+        None => door,
+    }
+}
+
 impl Relay {
     pub(super) fn new(
-        upstream: BaseUrl,
+        address: BaseUrl,
         dial: Dial,
         caps: Caps,
         door: Door,
@@ -71,11 +84,15 @@ impl Relay {
         spent: Option<Spent>,
     ) -> Relay {
         let patient = Deadlines { first_byte: None, idle: None };
+        let http = HttpClient::builder().deadlines(patient).user_agent(None).build();
+        let base = address.to_string();
+        let base = base.trim_end_matches('/');
+        let base = base.strip_suffix("/v1").unwrap_or(base);
         Relay(Arc::new(Parts {
             start: Instant::now(),
-            http: HttpClient::builder().deadlines(patient).user_agent(None).build(),
-            prices: PriceBook::new(upstream.clone()),
-            upstream,
+            upstream: Upstream::new(http, base, &[TOKEN]),
+            prices: PriceBook::new(address.clone()),
+            address,
             dial,
             caps,
             door,
@@ -94,68 +111,36 @@ impl Relay {
         let path = request.uri().path();
         let is_get = request.method() == Method::GET;
         let is_own = is_get && matches!(path, "/" | "/stats" | "/metrics" | "/events");
-        if let Some(cookie) = self.0.door.lets_in(request.uri()).filter(|_| is_own) {
+        if let Some(cookie) = self.0.door.cookie(request.uri()).filter(|_| is_own) {
             return Ok(enter(&cookie));
         }
-        if let Some(why) = self.0.door.refuses(request.headers(), is_own) {
-            return Ok(problem(StatusCode::FORBIDDEN, why));
+        if let Err(refused) = self.0.door.admit(request.headers(), is_own) {
+            return Ok(problem(StatusCode::FORBIDDEN, &refused.to_string()));
         }
         if is_own {
             return Ok(self.own_page(path));
         }
         let answered = match has_levers(&request) {
             true => self.relay(request).await,
-            false => self.pass(request).await,
+            false => self.0.upstream.pass(request).await,
         };
         Ok(answered.unwrap_or_else(|error| problem(StatusCode::BAD_GATEWAY, &error.to_string())))
     }
 
     fn own_page(&self, path: &str) -> Response<Body> {
         let books = || lock(&self.0.books);
+        let own = |kind, text: String| reply(StatusCode::OK, kind, text);
         match path {
             "/stats" => {
                 own("application/json", serde_json::to_string_pretty(&*books()).unwrap_or_default() + "\n")
             }
-            "/metrics" => own("text/plain; version=0.0.4", page::metrics(&books())),
-            "/events" => self.events(),
+            "/metrics" => own("text/plain; version=0.0.4", metrics(&books(), "meshapi_proxy")),
+            "/events" => changes(self.0.changed.subscribe()),
             _ => {
-                let page = page::html(&books(), &self.0.upstream.to_string(), self.0.dial.value());
+                let page = page::html(&books(), &self.0.address.to_string(), self.0.dial.value());
                 own("text/html; charset=utf-8", page)
             }
         }
-    }
-
-    /// Says that something happened, as often as it does.
-    fn events(&self) -> Response<Body> {
-        let (sender, body) = Body::channel(1);
-        let mut changed = self.0.changed.subscribe();
-        tokio::spawn(async move {
-            let mut count = *changed.borrow_and_update();
-            while sender.send(format!("data: {count}\n\n")).await {
-                tokio::select! {
-                    told = changed.changed() => match told {
-                        Ok(()) => count = *changed.borrow_and_update(),
-                        Err(_) => return,
-                    },
-                    () = sender.closed() => return,
-                }
-            }
-        });
-        with_type("text/event-stream", body)
-    }
-
-    /// Passes a request on as it comes.
-    async fn pass(&self, request: Request<BodyReader>) -> Result<Response<Body>, HttpError> {
-        let (head, reader) = request.into_parts();
-        let has_body = head.headers.contains_key(header::CONTENT_LENGTH)
-            || head.headers.contains_key(header::TRANSFER_ENCODING);
-        let body = match has_body {
-            true => Body::passing([], reader, |_| ()),
-            false => Body::empty(),
-        };
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let answer = self.send(&head.method, path, carried(&head.headers), body).await?;
-        Ok(pour(answer, Vec::new(), |_| ()))
     }
 
     /// Passes on a request that gets a receipt, and the levers where its body can be read.
@@ -169,7 +154,8 @@ impl Relay {
             }
             Err(error) => return Ok(problem(StatusCode::BAD_REQUEST, &error.to_string())),
         };
-        let mut headers = carried(&head.headers);
+        let upstream = &self.0.upstream;
+        let mut headers = upstream.carried(&head.headers);
         if self.0.caps.any() {
             self.0.prices.learn_now(&headers).await;
         } else {
@@ -178,26 +164,32 @@ impl Relay {
         let (mut job, body) = self.prepare(raw.clone(), headers.get(header::CONTENT_ENCODING).cloned()).await;
         let about = self.0.prices.of(&job.plan.model).map(|prices| job.units * prices.input);
         let allowed = lock(&self.0.books).reserve(&self.0.caps, today(), &job.session, about);
-        if let Err(why) = allowed {
+        if let Err(capped) = allowed {
+            let flag = match capped.span {
+                Span::Day => "--max-cost",
+                Span::Session => "--max-session-cost",
+            };
+            let why = format!("{flag} {}: {capped}", capped.cap);
             return Ok(problem(StatusCode::PAYMENT_REQUIRED, &why));
         }
         job.hold = Some(Hold { relay: self.clone(), session: job.session.clone(), about });
         let Some(body) = body else {
-            let sent = self.send(&Method::POST, path, headers, raw.into()).await?;
+            let sent = upstream.send(&Method::POST, path, headers, raw.into()).await?;
             return Ok(self.pour(sent, Vec::new(), job));
         };
         // A packed answer would hide its report, and a refusal.
         headers.remove(header::ACCEPT_ENCODING);
         let body = Body::from_segments(body.segments().iter().cloned());
-        let sent = self.send(&Method::POST, path, headers.clone(), body).await?;
+        let sent = upstream.send(&Method::POST, path, headers.clone(), body).await?;
         let (sent, first, is_rejected) = peek(sent).await;
         if !is_rejected {
             return Ok(self.pour(sent, first, job));
         }
         drop(sent);
         lock(&self.0.books).sent_raw += 1;
-        job.give_up();
-        let sent = self.send(&Method::POST, path, headers, raw.into()).await?;
+        // It goes out as it came after all.
+        job.plan.untouched = Some(Untouched::Off);
+        let sent = upstream.send(&Method::POST, path, headers, raw.into()).await?;
         let (sent, first, is_rejected) = peek(sent).await;
         if sent.status().is_success() && !is_rejected {
             lock(&self.0.off).insert(job.plan.model.clone());
@@ -216,28 +208,14 @@ impl Relay {
         prepared.await.unwrap_or_else(|_| (Job::untouched(&raw), None))
     }
 
-    async fn send(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: HeaderMap,
-        body: Body,
-    ) -> Result<Response<BodyReader>, HttpError> {
-        let base = self.0.upstream.to_string();
-        let base = base.trim_end_matches('/');
-        let base = base.strip_suffix("/v1").unwrap_or(base);
-        let request = Request::builder().method(method).uri(format!("{base}{path}")).body(body);
-        let mut request = request.map_err(|error| HttpError::Invalid { reason: error.to_string() })?;
-        *request.headers_mut() = headers;
-        self.0.http.send(request).await
-    }
-
     /// The answer, piece by piece as it comes; at its end the receipt is written.
     fn pour(&self, answer: Response<BodyReader>, first: Read, job: Job) -> Response<Body> {
         if !answer.status().is_success() {
             return pour(answer, first, |_| ());
         }
-        let mut watched = Watched { tap: Some(Tap::new(answer.headers())), job: Some(job) };
+        let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let tap = Tap::new(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING));
+        let mut watched = Watched { tap: Some(tap), job: Some(job) };
         pour(answer, first, move |piece| {
             if let Some(tap) = &mut watched.tap {
                 tap.feed(piece);
@@ -261,19 +239,6 @@ impl Drop for Watched {
     }
 }
 
-/// An answer with its own headers.
-fn pour(
-    answer: Response<BodyReader>,
-    first: Read,
-    watch: impl FnMut(&[u8]) + Send + 'static,
-) -> Response<Body> {
-    let (head, reader) = answer.into_parts();
-    let mut response = Response::new(Body::passing(first, reader, watch));
-    *response.status_mut() = head.status;
-    *response.headers_mut() = end_to_end(&head.headers);
-    response
-}
-
 /// Whether a request is one of the three whose shape is known.
 fn has_levers(request: &Request<BodyReader>) -> bool {
     let path = request.uri().path();
@@ -281,31 +246,9 @@ fn has_levers(request: &Request<BodyReader>) -> bool {
     request.method() == Method::POST && known.iter().any(|end| path.ends_with(end))
 }
 
-/// The headers that travel on to the gateway.
-fn carried(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = end_to_end(headers);
-    for own in ["host", "content-length", "expect", TOKEN] {
-        headers.remove(own);
-    }
-    headers
-}
-
-fn own(kind: &'static str, text: String) -> Response<Body> {
-    with_type(kind, text.into())
-}
-
-fn with_type(kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response
-}
-
 /// To the page, with the token in a cookie from now on.
 fn enter(cookie: &str) -> Response<Body> {
-    let mut response = own("text/plain", String::new());
-    *response.status_mut() = StatusCode::SEE_OTHER;
+    let mut response = reply(StatusCode::SEE_OTHER, "text/plain", "");
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, header::HeaderValue::from_static("/"));
     if let Ok(cookie) = header::HeaderValue::from_str(cookie) {
@@ -317,9 +260,7 @@ fn enter(cookie: &str) -> Response<Body> {
 /// A refusal of our own, in the form in which gateways tell theirs.
 fn problem(status: StatusCode, why: &str) -> Response<Body> {
     let text: Value = json!({"error": {"message": format!("meshapi proxy: {why}"), "type": "proxy_error", "code": status.as_u16()}});
-    let mut response = own("application/json", text.to_string());
-    *response.status_mut() = status;
-    response
+    reply(status, "application/json", text.to_string())
 }
 
 /// Days since 1970, UTC.

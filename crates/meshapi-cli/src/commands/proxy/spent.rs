@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _, stderr};
 
-use serde::{Deserialize, Serialize};
+use mesh_optimize::relay::Day;
 
 use crate::{
     config::{Durability, Folder},
@@ -11,13 +11,8 @@ use crate::{
 
 /// Its file in our folder.
 const FILE: &str = "proxy-spent.json";
-
-/// A day, counted from 1970 in UTC, and what was spent on it in USD.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Day {
-    pub(super) day: u64,
-    pub(super) usd: f64,
-}
+/// Held while it is changed.
+const LOCK: &str = "proxy-spent.lock";
 
 /// Where it is kept.
 pub(super) struct Spent(Folder);
@@ -32,27 +27,39 @@ impl Spent {
     /// # Errors
     /// The file is there and cannot be read: nobody knows what is left of the cap.
     pub(super) fn load(&self) -> Result<Day, Failure> {
-        let read = || match self.0.read(FILE)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
-            None => Ok(Day::default()),
-        };
-        read().map_err(|error| {
+        self.read().map_err(|error| {
             let message = format!("{} cannot be read: {error}", self.0.file(FILE).display());
             Failure::new(Exit::Failure, "spent", message)
                 .hint("it says what was spent today; remove it to begin anew")
         })
     }
 
-    /// Keeps it.
-    pub(super) fn keep(&self, day: Day) {
-        let kept = serde_json::to_vec(&day)
-            .map_err(io::Error::from)
-            .and_then(|text| self.0.write(FILE, &text, Durability::Lazy));
-        if let Err(error) = kept {
+    /// Adds to what was spent on a day, by this proxy or by another of the same home; returns the sum.
+    pub(super) fn add(&self, spent: Day) -> Day {
+        self.try_add(spent).unwrap_or_else(|error| {
             let path = self.0.file(FILE);
             // Nobody may be reading; the cap still holds as long as this runs.
             let _ =
                 writeln!(stderr(), "proxy: what was spent today is not kept in {}: {error}", path.display());
+            spent
+        })
+    }
+
+    fn try_add(&self, spent: Day) -> io::Result<Day> {
+        // One proxy after the other; the lock ends with the file.
+        let lock = self.0.append(LOCK)?;
+        lock.lock()?;
+        let before = self.read()?;
+        let usd = spent.usd + if before.day == spent.day { before.usd } else { 0.0 };
+        let sum = Day { usd, ..spent };
+        self.0.write(FILE, &serde_json::to_vec(&sum)?, Durability::Lazy)?;
+        Ok(sum)
+    }
+
+    fn read(&self) -> io::Result<Day> {
+        match self.0.read(FILE)? {
+            Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            None => Ok(Day::default()),
         }
     }
 }

@@ -1,20 +1,24 @@
-//! Pure: finds the usage report in an answer that passes by.
+//! Finds the usage report in an answer that passes by, packed or not, in any of the three shapes.
 
 use std::io::{self, Read as _, Write};
 
 use flate2::write::MultiGzDecoder;
 use memchr::memmem;
-use mesh_client::http::{HeaderMap, header};
-use mesh_optimize::Usage;
 use serde_json::{Map, Value};
+
+use crate::receipt::Usage;
 
 /// Longest answer in one piece that is looked into.
 const MAX_WHOLE: usize = 16 << 20;
 /// Longest event of a stream that is looked into.
 const MAX_LINE: usize = 4 << 20;
 
-/// Reads along, unpacking where that is needed.
-pub(super) enum Tap {
+/// Reads an answer along as it passes, unpacking where that is needed. What cannot be read reports nothing.
+#[derive(Debug)]
+pub struct Tap(Pipe);
+
+#[derive(Debug)]
+enum Pipe {
     /// What is read as it comes.
     Plain(Reading),
     /// `gzip`.
@@ -22,40 +26,39 @@ pub(super) enum Tap {
 }
 
 impl Tap {
-    /// One for an answer with these headers.
-    pub(super) fn new(headers: &HeaderMap) -> Tap {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let reading = match text(header::CONTENT_TYPE) {
+    /// One for an answer with these values of `content-type` and `content-encoding`.
+    pub fn new(content_type: Option<&str>, content_encoding: Option<&str>) -> Tap {
+        let reading = match content_type {
             Some(kind) if kind.contains("event-stream") => {
                 Reading::Stream { open: Vec::new(), found: Map::new(), cost: None }
             }
             Some(kind) if kind.contains("json") => Reading::Whole(Vec::new()),
             _ => Reading::Blind,
         };
-        match text(header::CONTENT_ENCODING) {
-            None | Some("identity") => Tap::Plain(reading),
-            Some("gzip") => Tap::Packed(Box::new(MultiGzDecoder::new(reading))),
-            Some(_) => Tap::Plain(Reading::Blind),
-        }
+        Tap(match content_encoding {
+            None | Some("identity") => Pipe::Plain(reading),
+            Some("gzip") => Pipe::Packed(Box::new(MultiGzDecoder::new(reading))),
+            Some(_) => Pipe::Plain(Reading::Blind),
+        })
     }
 
     /// Reads a piece.
-    pub(super) fn feed(&mut self, piece: &[u8]) {
-        match self {
-            Tap::Plain(reading) => reading.feed(piece),
-            Tap::Packed(decoder) => {
+    pub fn feed(&mut self, piece: &[u8]) {
+        match &mut self.0 {
+            Pipe::Plain(reading) => reading.feed(piece),
+            Pipe::Packed(decoder) => {
                 if decoder.write_all(piece).is_err() {
-                    *self = Tap::Plain(Reading::Blind);
+                    self.0 = Pipe::Plain(Reading::Blind);
                 }
             }
         }
     }
 
     /// What was reported: tokens, and what it cost in USD.
-    pub(super) fn end(self) -> (Option<Usage>, Option<f64>) {
-        let reading = match self {
-            Tap::Plain(reading) => reading,
-            Tap::Packed(mut decoder) => {
+    pub fn end(self) -> (Option<Usage>, Option<f64>) {
+        let reading = match self.0 {
+            Pipe::Plain(reading) => reading,
+            Pipe::Packed(mut decoder) => {
                 // Of what broke off the beginning counts.
                 let _ = decoder.try_finish();
                 std::mem::replace(decoder.get_mut(), Reading::Blind)
@@ -79,7 +82,8 @@ impl Tap {
 }
 
 /// What is read of an answer.
-pub(super) enum Reading {
+#[derive(Debug)]
+enum Reading {
     /// Events: their reports are added up, the later field over the earlier. `open` is the line that has not ended yet.
     Stream { open: Vec<u8>, found: Map<String, Value>, cost: Option<f64> },
     /// One JSON value.
@@ -129,7 +133,7 @@ impl Write for Reading {
 }
 
 /// A packed request as its client wrote it; empty where it is not that, or too long.
-pub(super) fn unpacked(packed: &[u8]) -> Vec<u8> {
+pub fn unpacked(packed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut reader = flate2::read::MultiGzDecoder::new(packed).take(MAX_WHOLE as u64);
     match reader.read_to_end(&mut plain) {
@@ -191,9 +195,7 @@ mod tests {
     use super::*;
 
     fn read(kind: &str, pieces: &[&str]) -> (Option<Usage>, Option<f64>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
-        let mut tap = Tap::new(&headers);
+        let mut tap = Tap::new(Some(kind), None);
         pieces.iter().for_each(|piece| tap.feed(piece.as_bytes()));
         tap.end()
     }
@@ -228,10 +230,7 @@ mod tests {
         assert_eq!(unpacked(b"no gzip"), b"");
         let want = Usage { input: 9, cache_read: 0, cache_write: 0, output: 2 };
         for cut in [0, 1, 12, packed.len()] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, "text/event-stream".parse().unwrap());
-            headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
-            let mut tap = Tap::new(&headers);
+            let mut tap = Tap::new(Some("text/event-stream"), Some("gzip"));
             tap.feed(&packed[..cut]);
             tap.feed(&packed[cut..]);
             assert_eq!(tap.end(), (Some(want), None), "cut at {cut}");

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use crate::error::classify_inband;
+use crate::http::{BodyReader, HttpError, Response, header, sse};
+use crate::wire::Chunk;
 use bytes::{Bytes, BytesMut};
-use mesh_client::{
-    error::classify_inband,
-    http::{BodyReader, HttpError, Response, header, sse},
-    wire::Chunk,
-};
 
 /// What was read of an answer: pieces, and at the end how it broke.
-pub(super) type Read = Vec<Result<Bytes, HttpError>>;
+pub type Read = Vec<Result<Bytes, HttpError>>;
 
 /// So much of an answer is looked at. A refusal is the first thing that is said.
 const LOOKED_AT: usize = 64 << 10;
@@ -22,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// rejected for what it is: by a status, or in a stream that began well.
 ///
 /// Statuses that another body would not change are no rejection.
-pub(super) async fn peek(mut answer: Response<BodyReader>) -> (Response<BodyReader>, Read, bool) {
+pub async fn peek(mut answer: Response<BodyReader>) -> (Response<BodyReader>, Read, bool) {
     let status = answer.status();
     if !status.is_success() {
         let is_rejected = status.is_client_error() && !matches!(status.as_u16(), 401 | 402 | 408 | 429);
