@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest as _, Sha256};
 
 use super::stamp::Stamp;
-use super::store::{Digest, GroupRow, InviteRow, Known, PeerRow, Scope};
+use super::store::{Digest, GroupRow, InviteRow, Known, PeerRow, Scope, Seen};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,16 @@ impl Directory {
     pub fn replace(&mut self, known: Known) {
         let by_token = |peer: &PeerRow| peer.token.map(|token| (token, peer.name.clone()));
         self.tokens = known.peers.iter().filter_map(by_token).collect();
-        self.peers = known.peers.into_iter().map(|peer| (peer.name.clone(), peer)).collect();
+        // Signs of life are written down later than they are heard.
+        let before = std::mem::take(&mut self.peers);
+        let kept = |mut peer: PeerRow| {
+            if let Some(before) = before.get(&peer.name) {
+                peer.online_until = peer.online_until.max(before.online_until);
+                peer.last_seen = peer.last_seen.max(before.last_seen.clone());
+            }
+            (peer.name.clone(), peer)
+        };
+        self.peers = known.peers.into_iter().map(kept).collect();
         self.groups = known.groups.into_iter().map(|group| (group.name.clone(), group)).collect();
         self.invites = known.invites.into_iter().map(|invite| (invite.token, invite)).collect();
     }
@@ -196,10 +205,11 @@ impl Directory {
     }
 
     /// Notes when peers were heard of.
-    pub fn seen(&mut self, seen: &[(String, Stamp)]) {
-        for (name, at) in seen {
+    pub fn seen(&mut self, seen: &[Seen]) {
+        for Seen { name, at, online_until } in seen {
             if let Some(peer) = self.peers.get_mut(name) {
                 peer.last_seen = Some(at.to_string());
+                peer.online_until = online_until.or(peer.online_until);
             }
         }
     }

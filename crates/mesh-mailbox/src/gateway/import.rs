@@ -56,7 +56,7 @@ pub fn import<S: Store>(from: &Path, store: &mut S) -> Result<Import, StoreError
     for peer in peers(&other).map_err(failed)? {
         import.peers += 1;
         if !known.peers.iter().any(|ours| ours.name == peer.name) {
-            commands.push(Command::PutPeer(Box::new(peer)));
+            commands.push(Command::PutPeer { peer: Box::new(peer), was: None });
         }
     }
     for thread in threads(&other).map_err(failed)? {
@@ -153,6 +153,7 @@ fn peers(other: &Connection) -> rusqlite::Result<Vec<PeerRow>> {
             last_seen: row.get(4)?,
             is_enabled: row.get(5)?,
             token: token.as_deref().and_then(from_hex),
+            online_until: None,
         })
     })?;
     rows.collect()

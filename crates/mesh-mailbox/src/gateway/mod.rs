@@ -46,10 +46,9 @@ use engine::{Engine, Threads};
 use hub::Hub;
 use limits::{Limits, Rates};
 use metrics::Metrics;
-use news::Picture;
+use news::Looked;
 use routes::{Shared, held};
-use stamp::Stamp;
-use store::{Command, Done, News, Reader as _, Retention, Store, StoreError};
+use store::{Command, Done, News, Reader as _, Retention, Seen, Store, StoreError};
 
 /// How long a client may take for the head of a request. From the mailbox's design.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -122,13 +121,12 @@ impl<S: Store> Gateway<S> {
         let shared = Arc::new(Shared {
             engine,
             directory: RwLock::new(directory),
-            picture: news.is_some().then(Picture::default),
+            looked: news.is_some().then(Looked::default),
             hub,
             limits: options.limits,
             metrics,
             rates: Mutex::new(Rates::default()),
             seen: Mutex::new(HashMap::new()),
-            online: Mutex::new(HashMap::new()),
             bodies: memory(options.limits.memory_bytes.max(options.limits.batch_bytes)),
             answers,
             stopping,
@@ -207,7 +205,7 @@ async fn chores<S: Store>(shared: Arc<Shared<S>>, retention: Retention) {
 
 /// Writes down who was heard of.
 async fn flush_seen<S: Store>(shared: &Shared<S>) {
-    let seen: Vec<(String, Stamp)> = held(&shared.seen).drain().collect();
+    let seen: Vec<Seen> = held(&shared.seen).drain().map(|(_, seen)| seen).collect();
     if seen.is_empty() {
         return;
     }

@@ -23,9 +23,9 @@ const TIDINGS: usize = 64;
 
 /// When it was last looked who is known.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(super) struct Looked {
     /// Held while looking: one look serves all who ask meanwhile.
-    looked: Mutex<Option<Instant>>,
+    at: Mutex<Option<Instant>>,
 }
 
 impl<S: Store> Shared<S> {
@@ -58,9 +58,9 @@ impl<S: Store> Shared<S> {
     /// # Errors
     /// The store cannot be read: then nobody can say who is unknown.
     pub(super) async fn learn(&self) -> Result<bool, EngineError> {
-        let Some(picture) = &self.picture else { return Ok(false) };
+        let Some(looked) = &self.looked else { return Ok(false) };
         let asked = Instant::now();
-        let mut looked = picture.looked.lock().await;
+        let mut looked = looked.at.lock().await;
         if let Some(at) = *looked {
             if at > asked {
                 // Begun after this was asked.
@@ -74,7 +74,26 @@ impl<S: Store> Shared<S> {
         Ok(true)
     }
 
-    async fn look_again(&self) -> Result<(), EngineError> {
+    /// Sees to it that who is known was looked up lately, if others can have changed it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) async fn is_recent(&self, age: Duration) -> Result<(), EngineError> {
+        let Some(looked) = &self.looked else { return Ok(()) };
+        let mut at = looked.at.lock().await;
+        if at.is_none_or(|at| at.elapsed() > age) {
+            let begun = Instant::now();
+            self.look_again().await?;
+            *at = Some(begun);
+        }
+        Ok(())
+    }
+
+    /// Looks who is known.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) async fn look_again(&self) -> Result<(), EngineError> {
         loop {
             let changes = self.directory().changes();
             let known = self.engine.look(|reader| reader.known()).await?;

@@ -66,6 +66,17 @@ impl Reply {
     }
 }
 
+/// What a refusal has to do with the gateway's picture of who is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// Nothing.
+    Irrelevant,
+    /// It follows from it; where other gateways change the store too, a newer one may say otherwise.
+    PerhapsOld,
+    /// It follows from its being out of date.
+    Old,
+}
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -77,8 +88,8 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// The methods that there are, where the one used is not among them.
     pub allow: Option<&'static str>,
-    /// It follows from who is known; where others change that too, a newer picture may say otherwise.
-    pub is_of_directory: bool,
+    /// Whether a newer picture of who is known may say otherwise.
+    pub picture: Picture,
 }
 
 impl Problem {
@@ -89,13 +100,13 @@ impl Problem {
             detail: Value::from(detail.into()),
             retry_after: None,
             allow: None,
-            is_of_directory: false,
+            picture: Picture::Irrelevant,
         }
     }
 
     /// Something of that name is not known.
     pub fn unknown(detail: impl Into<String>) -> Problem {
-        Problem { is_of_directory: true, ..Problem::new(404, detail) }
+        Problem { picture: Picture::PerhapsOld, ..Problem::new(404, detail) }
     }
 
     /// The gateway has too much to do.
@@ -143,7 +154,7 @@ impl Problem {
 impl From<Faults> for Problem {
     fn from(faults: Faults) -> Problem {
         let detail = faults.into_body()["detail"].take();
-        Problem { status: 422, detail, retry_after: None, allow: None, is_of_directory: false }
+        Problem { status: 422, detail, retry_after: None, allow: None, picture: Picture::Irrelevant }
     }
 }
 
@@ -160,7 +171,7 @@ impl From<Unknown> for Problem {
     fn from(unknown: Unknown) -> Problem {
         match unknown {
             Unknown::Missing => Problem::new(401, "missing bearer token"),
-            Unknown::Bad => Problem { is_of_directory: true, ..Problem::new(401, "bad token") },
+            Unknown::Bad => Problem { picture: Picture::PerhapsOld, ..Problem::new(401, "bad token") },
         }
     }
 }
@@ -180,7 +191,7 @@ impl From<Denied> for Problem {
                 Problem::new(404, format!("peer '{name}' not registered{hint}"))
             }
         };
-        Problem { is_of_directory: true, ..problem }
+        Problem { picture: Picture::PerhapsOld, ..problem }
     }
 }
 
@@ -199,6 +210,10 @@ impl From<Refusal> for Problem {
                 Problem::new(403, "this invitation was used, has ended, or is for another name")
             }
             Refusal::NotDead => Problem::new(409, "the message was not given up"),
+            Refusal::Changed => Problem {
+                picture: Picture::Old,
+                ..Problem::new(409, "somebody else changed it at the same moment; try again")
+            },
         }
     }
 }

@@ -11,8 +11,8 @@ use mesh_mailbox::gateway::query::{Look, Order};
 use mesh_mailbox::gateway::stamp::Stamp;
 use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, SqliteReader};
 use mesh_mailbox::gateway::store::{
-    Command, Done, NewMessage, PeerRow, Reader, Refusal, Retention, Scope, SendKey, Store, StoreError,
-    Voucher,
+    Command, Done, GroupRow, NewMessage, PeerRow, Reader, Refusal, Retention, Scope, Seen, SendKey, Store,
+    StoreError, Voucher,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,6 +112,44 @@ fn keyed(text: &str, key: &str, digest: u8) -> Command {
 }
 
 #[test]
+fn who_changes_a_row_has_to_know_what_it_was() {
+    for engine in engines() {
+        let mut store = engine.open();
+        let peer = |token: u8| {
+            Box::new(PeerRow { name: "alice".into(), token: Some([token; 32]), ..PeerRow::default() })
+        };
+        let put = |peer: Box<PeerRow>, was: Option<Box<PeerRow>>| Command::PutPeer { peer, was };
+        let group = |member: &str| GroupRow {
+            name: "team".into(),
+            description: String::new(),
+            created_by: "alice".into(),
+            created_at: at(0).to_string(),
+            members: vec![member.into()],
+        };
+        let of = |group: GroupRow, was: Option<GroupRow>| Command::PutGroup { group, was };
+        let seen = Command::Seen(vec![Seen { name: "alice".into(), at: at(5), online_until: Some(at(9)) }]);
+        for (command, want) in [
+            (put(peer(1), Some(peer(9))), Err(Refusal::Changed)),
+            (put(peer(1), None), Ok(Done::Stored)),
+            (put(peer(2), None), Err(Refusal::Changed)),
+            (seen, Ok(Done::Stored)),
+            (put(peer(2), Some(peer(1))), Ok(Done::Stored)),
+            (put(peer(3), Some(peer(1))), Err(Refusal::Changed)),
+            (of(group("bob"), Some(group("bob"))), Err(Refusal::Changed)),
+            (of(group("bob"), None), Ok(Done::Stored)),
+            (of(group("carol"), None), Err(Refusal::Changed)),
+            (of(group("carol"), Some(group("bob"))), Ok(Done::Stored)),
+            (of(group("dave"), Some(group("bob"))), Err(Refusal::Changed)),
+        ] {
+            assert_eq!(store.one(at(6), command.clone()), want, "{command:?}");
+        }
+        let known = store.reader.known().unwrap();
+        assert_eq!((known.peers[0].token, known.peers[0].online_until), (Some([2; 32]), Some(at(9))));
+        assert_eq!(known.groups, [group("carol")]);
+    }
+}
+
+#[test]
 fn what_was_answered_is_there_after_a_restart() {
     for engine in engines() {
         let mut store = engine.open();
@@ -120,7 +158,7 @@ fn what_was_answered_is_there_after_a_restart() {
         let thread = Command::Thread { name: "a<->b:t".into(), uuid: "u".into(), session_id: None };
         let batch = [
             append(message("alice", "bob", "one")),
-            Command::PutPeer(Box::new(peer.clone())),
+            Command::PutPeer { peer: Box::new(peer.clone()), was: None },
             thread.clone(),
         ];
         assert!(store.apply(at(0), &batch).unwrap().iter().all(Result::is_ok));

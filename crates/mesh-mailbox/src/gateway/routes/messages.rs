@@ -15,7 +15,7 @@ use crate::gateway::draft::{Draft, MAX_ID_CHARS, Target};
 use crate::gateway::fault::{Faults, Fields, length_fault};
 use crate::gateway::metrics::count;
 use crate::gateway::query::{Look, integer};
-use crate::gateway::reply::{Problem, Reply};
+use crate::gateway::reply::{Picture, Problem, Reply};
 use crate::gateway::stamp::Stamp;
 use crate::gateway::store::{Command, Digest, Done, NewMessage, Page, Reader as _, SendKey, Store, Voucher};
 
@@ -84,7 +84,9 @@ impl<S: Store> Shared<S> {
     /// A draft as it may be stored.
     async fn admitted(&self, caller: &Caller, draft: Draft) -> Result<NewMessage, Problem> {
         let mut to_nodes = self.receivers(caller, &draft);
-        if to_nodes.as_ref().is_err_and(|problem| problem.is_of_directory) && self.learn().await? {
+        if to_nodes.as_ref().is_err_and(|problem| problem.picture == Picture::PerhapsOld)
+            && self.learn().await?
+        {
             to_nodes = self.receivers(caller, &draft);
         }
         let to_nodes = to_nodes?;

@@ -27,10 +27,10 @@ use super::engine::Engine;
 use super::hub::Hub;
 use super::limits::{Limits, Rates};
 use super::metrics::Metrics;
-use super::news::Picture;
-use super::reply::{Problem, Reply};
+use super::news::Looked;
+use super::reply::{Picture, Problem, Reply};
 use super::stamp::Stamp;
-use super::store::{Command, Done, Refusal, Store};
+use super::store::{Command, Done, Refusal, Seen, Store};
 pub(super) use peers::new_token;
 use table::{Miss, Route};
 
@@ -38,6 +38,8 @@ use table::{Miss, Route};
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// Longest wait for memory.
 const MEMORY_TIME: Duration = Duration::from_secs(5);
+/// How often a request looks again who is known, when others change the same at the same moment.
+const MAX_LOOKS: usize = 5;
 /// Bytes of a body that is refused which are read all the same, so that its sender gets to read the answer.
 const DRAIN_BYTES: usize = 32 << 20;
 
@@ -46,15 +48,13 @@ pub(crate) struct Shared<S: Store> {
     pub(super) engine: Engine<S>,
     pub(super) directory: RwLock<Directory>,
     /// How new the directory is, where other gateways change it too.
-    pub(super) picture: Option<Picture>,
+    pub(super) looked: Option<Looked>,
     pub(super) hub: Arc<Hub>,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
     pub(super) rates: Mutex<Rates>,
     /// Who was heard of since this was last written down.
-    pub(super) seen: Mutex<HashMap<String, Stamp>>,
-    /// Until when a peer said that it is there.
-    pub(super) online: Mutex<HashMap<String, Stamp>>,
+    pub(super) seen: Mutex<HashMap<String, Seen>>,
     /// Memory for bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
     /// Memory for answers, in KiB.
@@ -125,10 +125,16 @@ impl<S: Store> Shared<S> {
         drop(parts);
         let (body, permit) = self.read(body, announced, limit).await?;
         let mut reply = self.route(route.clone(), &call, body.clone()).await;
-        // What the directory refuses was not begun; a send has asked twice by itself, for each receiver.
-        let is_asked_again = reply.as_ref().is_err_and(|problem| problem.is_of_directory);
-        if is_asked_again && route != Route::Send && self.learn().await? {
-            reply = self.route(route, &call, body).await;
+        // What the directory refuses was not begun. A send has looked again by itself, for each receiver.
+        let mut has_learned = route == Route::Send;
+        for _ in 0..MAX_LOOKS {
+            let Err(problem) = &reply else { break };
+            match problem.picture {
+                Picture::Old => self.look_again().await?,
+                Picture::PerhapsOld if !has_learned && self.learn().await? => has_learned = true,
+                Picture::PerhapsOld | Picture::Irrelevant => break,
+            }
+            reply = self.route(route.clone(), &call, body.clone()).await;
         }
         drop(permit);
         reply
@@ -143,8 +149,8 @@ impl<S: Store> Shared<S> {
             Route::Message(id) => self.message(call, &id).await,
             Route::Claim => self.claim(call, &body).await,
             Route::Work(id, work) => self.work(call, &id, work, &body).await,
-            Route::Peers => self.peers(call),
-            Route::Peer(name) => self.peer(&name),
+            Route::Peers => self.peers(call).await,
+            Route::Peer(name) => self.peer(&name).await,
             Route::Register => self.register(call, &body).await,
             Route::Disable(name) => self.enable(call, &name, false).await,
             Route::Enable(name) => self.enable(call, &name, true).await,
@@ -190,11 +196,14 @@ impl<S: Store> Shared<S> {
 
     /// Notes that a peer was heard of; written down every few seconds.
     pub(super) fn note_seen(&self, name: &str) {
-        let now = Stamp::now();
+        let at = Stamp::now();
         let mut seen = held(&self.seen);
         match seen.get_mut(name) {
-            Some(at) => *at = now,
-            None => drop(seen.insert(name.to_owned(), now)),
+            Some(seen) => seen.at = at,
+            None => {
+                let new = Seen { name: name.to_owned(), at, online_until: None };
+                seen.insert(name.to_owned(), new);
+            }
         }
     }
 

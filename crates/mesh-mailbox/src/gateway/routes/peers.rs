@@ -13,7 +13,7 @@ use crate::gateway::fault::{Faults, Fields};
 use crate::gateway::query::{boolean, pairs};
 use crate::gateway::reply::{Problem, Reply};
 use crate::gateway::stamp::Stamp;
-use crate::gateway::store::{Command, InviteRow, PeerRow, Store};
+use crate::gateway::store::{Command, InviteRow, PeerRow, Seen, Store};
 
 /// Most characters of an address. From the Python gateway.
 const MAX_URL_CHARS: usize = 256;
@@ -21,6 +21,8 @@ const MAX_URL_CHARS: usize = 256;
 const MAX_CAPABILITY_BYTES: usize = 64 << 10;
 /// How long an invitation is good, if it says nothing else.
 const INVITE: Duration = Duration::from_secs(24 * 3600);
+/// Oldest picture of who is there that is shown, where other gateways hear of it too.
+const PICTURE_AGE: Duration = Duration::from_secs(1);
 /// How long a peer counts as present, if it says nothing else.
 const PRESENCE: Duration = Duration::from_secs(60);
 
@@ -32,7 +34,7 @@ pub(in crate::gateway) fn new_token() -> Result<String, Problem> {
 }
 
 impl<S: Store> Shared<S> {
-    pub(super) fn peers(&self, call: &Call) -> Result<Reply, Problem> {
+    pub(super) async fn peers(&self, call: &Call) -> Result<Reply, Problem> {
         let mut faults = Faults::default();
         let mut enabled_only = true;
         for (name, value) in pairs(&call.query) {
@@ -43,6 +45,7 @@ impl<S: Store> Shared<S> {
         if !faults.is_empty() {
             return Err(faults.into());
         }
+        self.is_recent(PICTURE_AGE).await?;
         let directory = self.directory();
         let rows: Vec<Value> = directory
             .peers()
@@ -52,7 +55,8 @@ impl<S: Store> Shared<S> {
         Ok(Reply::json(&json!({ "peers": rows })))
     }
 
-    pub(super) fn peer(&self, name: &str) -> Result<Reply, Problem> {
+    pub(super) async fn peer(&self, name: &str) -> Result<Reply, Problem> {
+        self.is_recent(PICTURE_AGE).await?;
         match self.directory().peer(name) {
             Some(peer) => Ok(Reply::json(&self.peer_row(peer, false))),
             None => Err(Problem::unknown(format!("peer '{name}' not registered"))),
@@ -61,9 +65,8 @@ impl<S: Store> Shared<S> {
 
     /// The row of a peer; in a list it has an owner as well.
     fn peer_row(&self, peer: &PeerRow, in_list: bool) -> Value {
-        let seen = held(&self.seen).get(&peer.name).map(|at| at.to_string());
-        let online_until = held(&self.online).get(&peer.name).copied();
-        let is_online = online_until.is_some_and(|until| Stamp::now() < until);
+        let seen = held(&self.seen).get(&peer.name).map(|seen| seen.at.to_string());
+        let online_until = peer.online_until.filter(|until| Stamp::now() < *until);
         let mut row = json!({
             "name": peer.name,
             "url": Some(&peer.url).filter(|url| !url.is_empty()),
@@ -80,8 +83,8 @@ impl<S: Store> Shared<S> {
         if in_list {
             row["owner"] = Value::Null;
         }
-        row["online"] = is_online.into();
-        if let Some(until) = online_until.filter(|_| is_online) {
+        row["online"] = online_until.is_some().into();
+        if let Some(until) = online_until {
             row["online_until"] = until.to_string().into();
         }
         row
@@ -142,7 +145,7 @@ impl<S: Store> Shared<S> {
         let stored = Box::new(peer.clone());
         self.done(match invite {
             Some(invite) => Command::Join { peer: stored, invite },
-            None => Command::PutPeer(stored),
+            None => Command::PutPeer { peer: stored, was: before.map(Box::new) },
         })
         .await?;
         let mut directory = self.directory_mut();
@@ -172,8 +175,8 @@ impl<S: Store> Shared<S> {
         directory.peer(name).cloned().ok_or_else(|| Problem::unknown(format!("peer '{name}' not registered")))
     }
 
-    async fn put(&self, peer: PeerRow) -> Result<(), Problem> {
-        self.done(Command::PutPeer(Box::new(peer.clone()))).await?;
+    async fn put(&self, peer: PeerRow, was: PeerRow) -> Result<(), Problem> {
+        self.done(Command::PutPeer { peer: Box::new(peer.clone()), was: Some(Box::new(was)) }).await?;
         self.directory_mut().put_peer(peer);
         Ok(())
     }
@@ -181,13 +184,13 @@ impl<S: Store> Shared<S> {
     pub(super) async fn rotate(&self, call: &Call, name: &str) -> Result<Reply, Problem> {
         let peer = self.owned(call, name, "rotate the token of")?;
         let token = new_token()?;
-        self.put(PeerRow { token: Some(digest(&token)), ..peer }).await?;
+        self.put(PeerRow { token: Some(digest(&token)), ..peer.clone() }, peer).await?;
         Ok(Reply::json(&json!({"name": name, "peer_token": token, "token_status": "rotated"})))
     }
 
     pub(super) async fn revoke(&self, call: &Call, name: &str) -> Result<Reply, Problem> {
         let peer = self.owned(call, name, "revoke the token of")?;
-        self.put(PeerRow { token: None, ..peer }).await?;
+        self.put(PeerRow { token: None, ..peer.clone() }, peer).await?;
         Ok(Reply::json(&json!({"name": name, "token_status": "revoked"})))
     }
 
@@ -196,7 +199,7 @@ impl<S: Store> Shared<S> {
             self.directory().operator_only(&call.caller)?;
         }
         let peer = self.owned(call, name, "disable")?;
-        self.put(PeerRow { is_enabled, ..peer }).await?;
+        self.put(PeerRow { is_enabled, ..peer.clone() }, peer).await?;
         Ok(Reply::json(&json!({"name": name, "enabled": u8::from(is_enabled)})))
     }
 
@@ -230,10 +233,11 @@ impl<S: Store> Shared<S> {
             }
         };
         self.directory().may_act_as(&call.caller, &node, "be present as")?;
-        let until = Stamp::now().plus(lease);
-        let mut online = held(&self.online);
-        online.retain(|_, until| Stamp::now() < *until);
-        online.insert(node.clone(), until);
+        let at = Stamp::now();
+        let until = at.plus(lease);
+        let seen = Seen { name: node.clone(), at, online_until: Some(until) };
+        self.directory_mut().seen(std::slice::from_ref(&seen));
+        held(&self.seen).insert(node.clone(), seen);
         Ok(Reply::json(&json!({"node": node, "online_until": until.to_string()})))
     }
 }

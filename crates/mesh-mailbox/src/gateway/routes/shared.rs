@@ -90,7 +90,7 @@ impl<S: Store> Shared<S> {
         if let Some(before) = &before {
             may_change(&call.caller, before)?;
         }
-        let mut group = before.unwrap_or_else(|| GroupRow {
+        let mut group = before.clone().unwrap_or_else(|| GroupRow {
             name,
             description: String::new(),
             created_by: by,
@@ -101,7 +101,7 @@ impl<S: Store> Shared<S> {
         if let Some(members) = members {
             group.members = members;
         }
-        self.store_group(group).await
+        self.store_group(group, before).await
     }
 
     /// The name under which a caller makes something.
@@ -110,7 +110,7 @@ impl<S: Store> Shared<S> {
         Ok(caller.name().unwrap_or("operator").to_owned())
     }
 
-    async fn store_group(&self, mut group: GroupRow) -> Result<Reply, Problem> {
+    async fn store_group(&self, mut group: GroupRow, was: Option<GroupRow>) -> Result<Reply, Problem> {
         group.members.sort();
         group.members.dedup();
         if group.members.len() > MAX_RECIPIENTS {
@@ -119,7 +119,7 @@ impl<S: Store> Shared<S> {
         for member in &group.members {
             self.directory().is_registered(member)?;
         }
-        self.done(Command::PutGroup(group.clone())).await?;
+        self.done(Command::PutGroup { group: group.clone(), was }).await?;
         self.directory_mut().put_group(group.clone());
         Ok(Reply::json(&json!({"name": group.name, "members": group.members})))
     }
@@ -147,20 +147,22 @@ impl<S: Store> Shared<S> {
         let mut fields = Fields::of(body)?;
         let peer = fields.text("peer", MAX_NAME_CHARS);
         fields.end()?;
-        let mut group = self.group(name)?;
-        may_change(&call.caller, &group)?;
+        let was = self.group(name)?;
+        may_change(&call.caller, &was)?;
+        let mut group = was.clone();
         group.members.push(peer);
-        self.store_group(group).await
+        self.store_group(group, Some(was)).await
     }
 
     pub(super) async fn remove_member(&self, call: &Call, name: &str, peer: &str) -> Result<Reply, Problem> {
-        let mut group = self.group(name)?;
+        let was = self.group(name)?;
         // Whoever is in a group may leave it.
         if call.caller.name() != Some(peer) {
-            may_change(&call.caller, &group)?;
+            may_change(&call.caller, &was)?;
         }
+        let mut group = was.clone();
         group.members.retain(|member| member != peer);
-        self.store_group(group).await
+        self.store_group(group, Some(was)).await
     }
 }
 

@@ -124,6 +124,27 @@ pub struct PeerRow {
     pub is_enabled: bool,
     /// The digest of its token.
     pub token: Option<Digest>,
+    /// Until when it said that it is there. Written by [`Command::Seen`] only.
+    pub online_until: Option<Stamp>,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose.
+    pub name: String,
+    /// When.
+    pub at: Stamp,
+    /// Until when it says that it will be there, if it says so.
+    pub online_until: Option<Stamp>,
+}
+
+impl PeerRow {
+    /// Whether it is the same, whenever it was seen.
+    pub fn is_still(&self, other: &PeerRow) -> bool {
+        let timeless = |row: &PeerRow| PeerRow { last_seen: None, online_until: None, ..row.clone() };
+        timeless(self) == timeless(other)
+    }
 }
 
 /// A thread with a name.
@@ -257,8 +278,13 @@ pub enum Command {
         /// Who asks.
         by: Scope,
     },
-    /// Store a peer as it is, new or changed.
-    PutPeer(Box<PeerRow>),
+    /// Store a peer, new or changed, if it is still what it was: who changes a row read it before, and another may have since.
+    PutPeer {
+        /// The peer.
+        peer: Box<PeerRow>,
+        /// What it was; when it was last seen does not count.
+        was: Option<Box<PeerRow>>,
+    },
     /// The same by an invitation, which is used up.
     Join {
         /// The peer.
@@ -269,7 +295,7 @@ pub enum Command {
     /// Store an invitation.
     Invite(InviteRow),
     /// Note when peers were last heard of.
-    Seen(Vec<(String, Stamp)>),
+    Seen(Vec<Seen>),
     /// Mint a thread, or note that it was asked for.
     Thread {
         /// Its name.
@@ -281,8 +307,13 @@ pub enum Command {
     },
     /// Store a thread of another gateway, unless its id or its name is there.
     PutThread(ThreadRow),
-    /// Store a group as it is.
-    PutGroup(GroupRow),
+    /// Store a group, new or changed, if it is still what it was.
+    PutGroup {
+        /// The group.
+        group: GroupRow,
+        /// What it was.
+        was: Option<GroupRow>,
+    },
     /// Remove a group.
     DropGroup(String),
     /// Give up what is exhausted, and, if it says so, drop what is too old.
@@ -381,6 +412,8 @@ pub enum Refusal {
     BadInvite,
     /// The message is not dead.
     NotDead,
+    /// Somebody else changed it since it was read.
+    Changed,
 }
 
 /// Why nothing of a batch was done.

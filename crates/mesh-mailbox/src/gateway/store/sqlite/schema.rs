@@ -9,7 +9,10 @@ use crate::gateway::store::StoreError;
 const APPLICATION_ID: i64 = 0x4d53_4847;
 
 /// Version of the tables, in SQLite's `user_version`.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub(crate) const SCHEMA_VERSION: i64 = 2;
+
+/// From each older version to the next, the first from 1.
+const MIGRATIONS: [&str; 1] = ["ALTER TABLE peers ADD COLUMN online_until INTEGER;"];
 
 // What changes in a message's life stands before `head`, its unchanging JSON: a look at the former need not read the latter.
 const TABLES: &str = "
@@ -59,7 +62,8 @@ CREATE TABLE peers (
     registered_at TEXT NOT NULL,
     last_seen TEXT,
     enabled INTEGER NOT NULL,
-    token BLOB
+    token BLOB,
+    online_until INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE invites (
     token BLOB PRIMARY KEY,
@@ -86,7 +90,7 @@ CREATE TABLE counters (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes an empty database ours, and refuses one that is not.
+/// Makes an empty database ours, brings an older one to this version, and refuses one that is not ours.
 pub(super) fn prepare(connection: &Connection, path: &str) -> Result<(), StoreError> {
     match state(connection)? {
         State::Empty => connection
@@ -96,6 +100,12 @@ pub(super) fn prepare(connection: &Connection, path: &str) -> Result<(), StoreEr
             ))
             .map_err(failed),
         State::Ours(SCHEMA_VERSION) => Ok(()),
+        State::Ours(found @ 1..SCHEMA_VERSION) => {
+            let done = usize::try_from(found - 1).unwrap_or(usize::MAX);
+            let steps = MIGRATIONS.get(done..).unwrap_or_default().concat();
+            let all = format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;");
+            connection.execute_batch(&all).map_err(failed)
+        }
         State::Ours(found) => Err(StoreError::TooNew { path: path.to_owned(), found, known: SCHEMA_VERSION }),
         State::Swarph => Err(StoreError::Foreign {
             path: path.to_owned(),
@@ -138,4 +148,26 @@ fn state(connection: &Connection) -> Result<State, StoreError> {
         _ if has("claude_messages")? => State::Swarph,
         _ => State::Foreign,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_database_is_brought_to_this_version() {
+        let db = Connection::open_in_memory().unwrap();
+        let first = TABLES.replace(",\n    online_until INTEGER", "");
+        assert_ne!(first, TABLES);
+        db.execute_batch(&format!(
+            "{first} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; \
+             INSERT INTO peers VALUES ('alice', '', '{{}}', 'then', NULL, 1, NULL);"
+        ))
+        .unwrap();
+        for _ in 0..2 {
+            prepare(&db, "mesh.db").unwrap();
+        }
+        assert!(matches!(state(&db), Ok(State::Ours(SCHEMA_VERSION))));
+        assert_eq!(super::super::known::known(&db).unwrap().peers[0].name, "alice");
+    }
 }

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Place, failed, read::SqliteReader, row};
+use super::{Place, failed, known, read::SqliteReader, row};
 use crate::gateway::stamp::Stamp;
 use crate::gateway::store::{
-    Command, Digest, Done, GroupRow, Imported, InviteRow, NewMessage, PeerRow, Refusal, SendKey, Store,
+    Command, Digest, Done, GroupRow, Imported, InviteRow, NewMessage, PeerRow, Refusal, Seen, SendKey, Store,
     StoreError, ThreadRow,
 };
 
@@ -162,13 +162,24 @@ impl Batch<'_> {
             Command::Nack { id, by, lease, delay } => self.nack(*id, by, lease, *delay),
             Command::Extend { id, by, lease, time } => self.extend(*id, by, lease, *time),
             Command::Requeue { id, by } => self.requeue(*id, by),
-            Command::PutPeer(peer) => self.put_peer(peer),
+            Command::PutPeer { peer, was } => {
+                let there = known::peer(self.db, &peer.name)?;
+                let is_still = match (&there, was) {
+                    (None, None) => true,
+                    (Some(there), Some(was)) => there.is_still(was),
+                    _ => false,
+                };
+                if is_still { self.put_peer(peer) } else { Ok(Err(Refusal::Changed)) }
+            }
             Command::Join { peer, invite } => self.join(peer, invite),
             Command::Invite(invite) => self.invite(invite),
             Command::Seen(peers) => self.seen(peers),
             Command::Thread { name, uuid, session_id } => self.thread(name, uuid, session_id.as_deref()),
             Command::PutThread(thread) => self.put_thread(thread),
-            Command::PutGroup(group) => self.put_group(group),
+            Command::PutGroup { group, was } => {
+                let is_still = known::group(self.db, &group.name)? == *was;
+                if is_still { self.put_group(group) } else { Ok(Err(Refusal::Changed)) }
+            }
             Command::DropGroup(name) => {
                 self.db.prepare_cached("DELETE FROM groups WHERE name = ?1")?.execute([name])?;
                 Ok(Ok(Done::Stored))
@@ -363,10 +374,12 @@ impl Batch<'_> {
         Ok(Ok(Done::Stored))
     }
 
-    fn seen(&mut self, peers: &[(String, Stamp)]) -> Answer {
-        let mut note = self.db.prepare_cached("UPDATE peers SET last_seen = ?2 WHERE name = ?1")?;
-        for (name, at) in peers {
-            note.execute(params![name, at.to_string()])?;
+    fn seen(&mut self, peers: &[Seen]) -> Answer {
+        let mut note = self.db.prepare_cached(
+            "UPDATE peers SET last_seen = ?2, online_until = coalesce(?3, online_until) WHERE name = ?1",
+        )?;
+        for Seen { name, at, online_until } in peers {
+            note.execute(params![name, at.to_string(), online_until.map(Stamp::micros)])?;
         }
         Ok(Ok(Done::Stored))
     }
