@@ -46,6 +46,17 @@ struct Attempt {
     billed: Option<Usd>,
 }
 
+impl Attempt {
+    fn spend(&self, catalog: Option<&Catalog>) -> Spend {
+        let estimated = || estimate(self.usage.as_ref()?, catalog?.lookup(&self.model)?);
+        match self.billed.map_or_else(|| estimated().map(Err), |usd| Some(Ok(usd))) {
+            Some(Ok(usd)) => Spend { billed: usd.0, ..Spend::default() },
+            Some(Err(usd)) => Spend { estimated: usd.0, ..Spend::default() },
+            None => Spend { unpriced: 1, ..Spend::default() },
+        }
+    }
+}
+
 /// Keeps the books. Attempts are booked when they start, so an interrupted or failed one is not forgotten (D-8).
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -97,22 +108,19 @@ impl Ledger {
         self.open.iter().any(|a| a.billed.is_none() && a.usage.is_some())
     }
 
+    /// What the turn has come to so far, as far as it can be told.
+    pub fn so_far(&self, catalog: Option<&Catalog>) -> Spend {
+        let mut turn = Spend::default();
+        for attempt in &self.open {
+            turn.add(attempt.spend(catalog));
+        }
+        turn
+    }
+
     /// Closes the turn: what is not billed is estimated, what cannot be estimated is counted. Returns the turn's sum.
     pub fn settle(&mut self, catalog: Option<&Catalog>) -> Spend {
-        let mut turn = Spend::default();
-        for attempt in self.open.drain(..) {
-            let estimated = || {
-                let row = catalog?.lookup(&attempt.model)?;
-                estimate(attempt.usage.as_ref()?, row)
-            };
-            match attempt.billed {
-                Some(usd) => turn.billed += usd.0,
-                None => match estimated() {
-                    Some(usd) => turn.estimated += usd.0,
-                    None => turn.unpriced += 1,
-                },
-            }
-        }
+        let turn = self.so_far(catalog);
+        self.open.clear();
         self.session.add(turn);
         turn
     }

@@ -57,6 +57,11 @@ pub enum Event<'a> {
         /// What the user is told, in a line.
         note: &'a str,
     },
+    /// Mail came that nobody was told of yet: counts and names of senders, as the model is told them.
+    News {
+        /// The line.
+        line: &'a str,
+    },
     /// The reply of this hop is whole.
     HopEnded {
         /// Everything that came.

@@ -6,6 +6,7 @@
 //! - [`event`], [`approval`]: who watches and who is asked
 //! - [`cost`]: tokens to money, billed and estimated kept apart
 //! - `screen`: what passes between tools and model: credentials stay here, text from outside is marked
+//! - [`mail`]: the seam to a mailbox, and what a turn may be told of it
 //! - [`saver`]: the seam to what makes requests cheaper; [`recall`]: what was cut, read again
 mod agent;
 pub mod approval;
@@ -15,6 +16,7 @@ mod error;
 pub mod event;
 pub mod history;
 mod interrupt;
+pub mod mail;
 mod mode;
 mod model;
 mod notes;
@@ -33,12 +35,13 @@ pub mod tool;
 pub mod turn;
 mod widening;
 
-pub use agent::{Agent, AgentParts, Hands};
+pub use agent::{Agent, AgentParts, BUDGET, Budget, Hands};
 pub use approval::{Approval, ApprovalRequest, Approver, Nobody, WideningAnswer, WideningRequest};
 pub use cost::{Ledger, Prices, Spend};
 pub use error::AgentError;
 pub use event::{CallOutcome, Event, Listener, TurnReport};
 pub use interrupt::Interrupt;
+pub use mail::Mailroom;
 pub use mode::SharedMode;
 pub use model::{AnswerFuture, GatewayModel, Model, ReplyFuture, Sink};
 pub use permit::{Decided, LastDecision, SharedRules};

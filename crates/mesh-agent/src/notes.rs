@@ -19,6 +19,18 @@ pub(crate) fn reminder(plan: &Plan) -> String {
     )
 }
 
+/// What the model gets when a message would carry a credential away.
+pub(crate) fn holds_a_secret(rule: &str) -> String {
+    format!(
+        "the message holds what looks like a credential ({rule}); nothing was sent. Say it without, secrets go by another way"
+    )
+}
+
+/// Goes last into each request while mail waits; not kept. Counts and names only: what a message says comes by a tool.
+pub(crate) fn mail_waits(news: &str) -> String {
+    format!("Mailbox: {news}. check_inbox reads them, when it fits the task.")
+}
+
 /// Stays in the conversation when the hop limit is reached with an open plan. Seed 9.2.
 pub(crate) fn paused(hops: u32, plan: &Plan) -> String {
     format!(

@@ -35,6 +35,13 @@ pub enum Input {
         /// Text, or text and images.
         content: Content,
     },
+    /// The user said something, and the program makes the first call in the model's place; starts a turn.
+    Briefed {
+        /// Text, or text and images.
+        content: Content,
+        /// The call; its arguments are a JSON object.
+        call: ToolCall,
+    },
     /// The user put text into the conversation without asking for an answer; between turns.
     Told {
         /// The text.
@@ -193,7 +200,19 @@ impl Session {
     /// Takes one input and says what to do. Inputs that do not fit the state have no effect.
     pub fn step(&mut self, input: Input) -> Vec<Effect> {
         match input {
-            Input::Prompt { content } => self.prompt(content),
+            Input::Prompt { content } => {
+                let mut effects = self.begin(content);
+                effects.extend(self.next_hop());
+                effects
+            }
+            Input::Briefed { content, call } => {
+                let mut effects = self.begin(content);
+                if let Some(turn) = &mut self.turn {
+                    turn.batch = Some(Batch::open("", vec![call]));
+                }
+                effects.extend(self.advance(Vec::new()));
+                effects
+            }
             Input::Told { text } => {
                 if self.turn.is_none() {
                     self.history.push_user(Content::Text(text));
@@ -213,12 +232,11 @@ impl Session {
         }
     }
 
-    fn prompt(&mut self, content: Content) -> Vec<Effect> {
-        let mut effects = self.cut_off(|kept| TurnEnd::Interrupted { kept });
+    fn begin(&mut self, content: Content) -> Vec<Effect> {
+        let effects = self.cut_off(|kept| TurnEnd::Interrupted { kept });
         let mark = self.history.len();
         self.history.push_user(content);
         self.turn = Some(Turn { mark, hops: 0, actions: 0, batch: None, malformed: Vec::new() });
-        effects.extend(self.next_hop());
         effects
     }
 
@@ -409,6 +427,19 @@ mod tests {
         assert!(matches!(s.step(ended(0))[..], [Effect::RunCall { index: 1, .. }]));
         assert_eq!(s.step(ended(1)), [Effect::SendRequest { hop: 2 }]);
         assert_eq!(s.history().len(), 5);
+    }
+
+    #[test]
+    fn a_turn_may_begin_with_a_call_of_ours() {
+        let mut s = session();
+        let call = ToolCall { id: "m1".into(), name: READ_A.0.into(), arguments: READ_A.1.into() };
+        let effects = s.step(Input::Briefed { content: Content::Text("go".into()), call });
+        assert!(matches!(&effects[..], [Effect::RunCall { index: 0, call }] if call.id == "m1"));
+        assert_eq!(s.step(ended(0)), [Effect::SendRequest { hop: 1 }]);
+        assert_eq!(s.history().len(), 4);
+        // Cut off before its first request it is a turn that did one thing.
+        let ends = s.step(Input::Interrupted);
+        assert_eq!(ends, [Effect::EndTurn { end: TurnEnd::Interrupted { kept: 1 } }]);
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub enum Action {
     },
     /// Search the web through the gateway.
     WebSearch,
+    /// Look at the own mailbox: read, wait, say what came of a message, list the peers. Nothing of ours goes out.
+    ReadMail,
+    /// Send a text to a peer on another machine.
+    SendMail {
+        /// To whom.
+        to: String,
+        /// The user has written to them before.
+        is_known: bool,
+    },
     /// Change the plan: touches nothing outside the session.
     Plan,
     /// A tool that is not known, or arguments that do not say what it would do.
@@ -84,6 +93,13 @@ const TOGETHER: &str =
 
 /// Why a command that could send data out asks after text from outside was read.
 const UNTRUSTED: &str = "text from outside was read since your last message, and this could send data out";
+
+/// Why a message asks that goes to somebody new after something private was read.
+fn to_a_stranger(to: &str) -> Decision {
+    Decision::ask_by_check(format!(
+        "something private was read since your last message, and you never wrote to `{to}` before"
+    ))
+}
 
 /// How far the kernel holds commands back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,6 +153,8 @@ impl<'a> Judge<'a> {
             Action::Run { .. }
             | Action::Serve { .. }
             | Action::WebSearch
+            | Action::ReadMail
+            | Action::SendMail { .. }
             | Action::Plan
             | Action::Unknown { .. } => None,
         }
@@ -147,7 +165,14 @@ impl<'a> Judge<'a> {
         use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
         let policy = self.guard.policy();
         match (action, mode) {
-            (Action::Plan, _) => Decision::Allow,
+            (Action::Plan | Action::ReadMail, _) => Decision::Allow,
+            (Action::SendMail { to, is_known }, _) => {
+                let decision = match mode {
+                    Auto | Bypass => Decision::Allow,
+                    Default | AcceptEdits => Decision::ask_by_mode("this mode asks before messages are sent"),
+                };
+                decision.join(send_by(to, *is_known, policy))
+            }
             (Action::Read { path } | Action::Search { path }, _) => {
                 self.by_rule(path, Access::Read).unwrap_or_else(|| self.looking(path, mode))
             }
@@ -193,7 +218,8 @@ impl<'a> Judge<'a> {
             }
             (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
             (Action::WebSearch, decided) if policy.untrusted && policy.private => decided,
-            (Action::WebSearch | Action::Plan, _) => Decision::Allow,
+            (Action::SendMail { to, is_known }, _) => send_by(to, *is_known, policy),
+            (Action::WebSearch | Action::ReadMail | Action::Plan, _) => Decision::Allow,
             (Action::Unknown { .. }, decided) => decided,
         }
     }
@@ -224,8 +250,19 @@ pub fn judge_by_rules(action: &Action, policy: &Policy) -> Option<Decision> {
         Action::Run { .. }
         | Action::Serve { .. }
         | Action::WebSearch
+        | Action::ReadMail
+        | Action::SendMail { .. }
         | Action::Plan
         | Action::Unknown { .. } => None,
+    }
+}
+
+/// The checks on a message, in every mode: what the turn has read decides.
+fn send_by(to: &str, is_known: bool, policy: &Policy) -> Decision {
+    match (policy.private, policy.untrusted, is_known) {
+        (true, true, _) => Decision::ask_by_check(TOGETHER),
+        (true, false, false) => to_a_stranger(to),
+        (true, false, true) | (false, _, _) => Decision::Allow,
     }
 }
 
@@ -291,7 +328,12 @@ pub fn offer(action: &Action, mode: PermissionMode, policy: &Policy) -> Option<R
         Action::Run { command } | Action::Serve { command } => shell::rule_for(command)?,
         Action::Write { path } => format!("write {}", place(path)?),
         Action::Read { path } => format!("read {}", place(path)?),
-        Action::Search { .. } | Action::WebSearch | Action::Plan | Action::Unknown { .. } => return None,
+        Action::Search { .. }
+        | Action::WebSearch
+        | Action::ReadMail
+        | Action::SendMail { .. }
+        | Action::Plan
+        | Action::Unknown { .. } => return None,
     };
     let rule = Rule::parse(Effect::Allow, &line).ok()?;
     let rules = policy.rules.iter().cloned().chain([rule.clone()]).collect();
@@ -340,6 +382,25 @@ mod tests {
         check(&Action::Serve { command: "npm start".into() }, "aaaa");
         check(&Action::WebSearch, "aaaa");
         check(&Action::Unknown { tool: "x".into() }, "mmmm");
+    }
+
+    #[test]
+    fn a_message_is_judged_by_what_the_turn_has_read() {
+        let mail = |is_known| Action::SendMail { to: "bob".into(), is_known };
+        for (private, untrusted, known, new) in [
+            (false, false, "mmaa", "mmaa"),
+            (false, true, "mmaa", "mmaa"),
+            (true, false, "mmaa", "cccc"),
+            (true, true, "cccc", "cccc"),
+        ] {
+            let policy = Policy { private, untrusted, ..policy() };
+            check(&mail(true), &policy, known);
+            check(&mail(false), &policy, new);
+            // Allowing the tool for a session allows none of what a check asks about.
+            let allowed = judge_allowed(&mail(false), PermissionMode::Default, &policy);
+            assert_eq!(letter(&allowed), if private { 'c' } else { 'a' });
+            check(&Action::ReadMail, &policy, "aaaa");
+        }
     }
 
     fn read(path: &str) -> Action {
@@ -433,6 +494,9 @@ mod tests {
         check(&run("curl -s http://127.0.0.1:8080/x"), &policy, "mmaa");
         check(&run("cargo test"), &policy, "mmaa");
         check(&Action::WebSearch, &policy, "mmcc");
+        for is_known in [true, false] {
+            check(&Action::SendMail { to: "bob".into(), is_known }, &policy, "cccc");
+        }
         let rule = Rule::parse(Effect::Allow, "command curl").unwrap();
         let ruled = Policy { rules: [rule].into_iter().collect(), ..policy };
         check(&run("curl -s https://example.com"), &ruled, "mmcc");

@@ -26,6 +26,7 @@ impl Origin {
     pub fn of(action: &Action, policy: &Policy) -> Option<Origin> {
         match action {
             Action::WebSearch => Some(Origin::Web),
+            Action::ReadMail => Some(Origin::Mail),
             Action::Unknown { .. } => Some(Origin::Tool),
             Action::Run { command } => {
                 shell::judged(command, PermissionMode::Auto, policy).fetches.then_some(Origin::Network)
@@ -34,7 +35,7 @@ impl Origin {
                 let is_own = Guard::new(policy).is_inside(path, &policy.workspace);
                 (!is_own).then_some(Origin::Outside)
             }
-            Action::Write { .. } | Action::Serve { .. } | Action::Plan => None,
+            Action::Write { .. } | Action::Serve { .. } | Action::SendMail { .. } | Action::Plan => None,
         }
     }
 
@@ -92,8 +93,12 @@ pub fn reaches_out(action: &Action, policy: &Policy) -> bool {
         Action::Run { command } | Action::Serve { command } => {
             shell::judged(command, PermissionMode::Auto, policy).reaches_out
         }
-        Action::WebSearch | Action::Unknown { .. } => true,
-        Action::Read { .. } | Action::Search { .. } | Action::Write { .. } | Action::Plan => false,
+        Action::WebSearch | Action::SendMail { .. } | Action::Unknown { .. } => true,
+        Action::Read { .. }
+        | Action::Search { .. }
+        | Action::Write { .. }
+        | Action::ReadMail
+        | Action::Plan => false,
     }
 }
 
@@ -106,7 +111,12 @@ pub fn reads_private(action: &Action, policy: &Policy) -> bool {
         Action::Run { command } | Action::Serve { command } => {
             shell::judged(command, PermissionMode::Auto, policy).reads_private
         }
-        Action::Write { .. } | Action::WebSearch | Action::Plan | Action::Unknown { .. } => false,
+        Action::Write { .. }
+        | Action::WebSearch
+        | Action::ReadMail
+        | Action::SendMail { .. }
+        | Action::Plan
+        | Action::Unknown { .. } => false,
     }
 }
 
@@ -130,6 +140,8 @@ mod tests {
     fn an_origin_is_what_is_not_the_users_own() {
         for (action, want) in [
             (Action::WebSearch, Some(Origin::Web)),
+            (Action::ReadMail, Some(Origin::Mail)),
+            (Action::SendMail { to: "bob".into(), is_known: true }, None),
             (Action::Unknown { tool: "x".into() }, Some(Origin::Tool)),
             (read("/home/dev/w/a.rs"), None),
             (read("/home/dev/w/../x"), Some(Origin::Outside)),

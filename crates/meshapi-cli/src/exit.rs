@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt, io, process::ExitCode};
 
-use mesh_agent::{AgentError, TurnEnd, TurnReport};
+use mesh_agent::{AgentError, BUDGET, TurnEnd, TurnReport};
 use mesh_client::ClientError;
 
 use crate::{
@@ -59,6 +59,7 @@ impl Exit {
     /// How a process that ran this turn alone ends.
     pub fn of_turn(report: &TurnReport) -> Exit {
         match &report.end {
+            TurnEnd::Failed { failure, .. } if failure.kind == BUDGET => Exit::Limit,
             TurnEnd::Failed { .. } => Exit::Failure,
             TurnEnd::Interrupted { .. } => Exit::Interrupted,
             TurnEnd::HopLimit { .. } => Exit::Limit,

@@ -49,7 +49,15 @@ impl Agent {
         let shown = tool.action(&args, &self.context);
         // What the model knows by a placeholder is itself again here, and is judged as what it is.
         let given = args.clone();
-        let (args, hidden) = self.screen().restore(args);
+        // A message leaves the machine: there a placeholder stays one.
+        let is_mail = matches!(shown, Action::SendMail { .. } | Action::ReadMail);
+        let (args, hidden) = if is_mail { (args, Vec::new()) } else { self.screen().restore(args) };
+        if let (Action::SendMail { .. }, Some(rule)) = (&shown, self.screen().leak(&args)) {
+            let output = ToolOutput::error(notes::holds_a_secret(rule));
+            let outcome = CallOutcome::Invalid;
+            listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
+            return output.text;
+        }
         let action = tool.action(&args, &self.context);
         let (mode, policy) = (self.mode.get(), self.policy());
         let (mut decision, sighting) = self.judge(name, &action, &policy);
@@ -95,7 +103,8 @@ impl Agent {
                 while let Some(context) = widening.more(&ran, listener, approver, interrupt).await {
                     ran = run_call(&**tool, &args, &context, interrupt.call_stopped()).await;
                 }
-                ran.0.text = self.screen().pass(std::mem::take(&mut ran.0.text), &action, &policy);
+                let (text, origin) = (std::mem::take(&mut ran.0.text), ran.0.origin);
+                ran.0.text = self.screen().pass(text, &action, origin, &policy);
                 widening.tell(&mut ran.0);
                 ran
             }
@@ -143,7 +152,7 @@ impl Agent {
     }
 
     /// What the judgement leans on now.
-    fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> Policy {
         // What the user opened for the session is judged by the command's text again.
         let is_open = self.context.sandbox.as_ref().is_some_and(|sandbox| !sandbox.granted().is_empty());
         let confined = match self.policy.confined {

@@ -1,7 +1,8 @@
 //! Drives a turn to its end: performs the effects of [`Session::step`] and feeds the answers back. Holds no rule of its own.
 //!
-//! - `request`: one request; `calls`: one tool call; `report`: what a turn used and cost
+//! - `request`: one request; `calls`: one tool call; `report`: what a turn used and cost; `post`: the mailbox of a turn
 mod calls;
+mod post;
 mod report;
 mod request;
 
@@ -10,7 +11,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use mesh_client::wire::Content;
+use mesh_client::{
+    Completion,
+    wire::{Content, ToolCall},
+};
 use mesh_safety::{Confined, Policy, sandbox::Sandbox};
 
 use crate::{
@@ -19,18 +23,20 @@ use crate::{
     cost::{Ledger, Prices},
     event::{CallOutcome, Event, Listener, TurnReport},
     interrupt::Interrupt,
+    mail::Mailroom,
     mode::SharedMode,
     model::Model,
     permit::{LastDecision, SharedRules},
     price_list::PriceList,
     record::{Entry, NoRecorder, Record, Recorder},
     saver::Saver,
-    screen::Screen,
+    screen::{Screen, random_mark},
     settings::{Settings, SharedSettings},
     tool::{CallLine, ToolContext, ToolOutput, ToolSet},
     turn::{Effect, Input, Session, TurnEnd},
     widening::Declined,
 };
+pub use post::{BUDGET, Budget};
 use report::Tally;
 
 /// Everything an [`Agent`] is made of. The parts that a person chooses come in `settings`, `policy` and `mode`.
@@ -77,6 +83,8 @@ pub struct Agent {
     ledger: Ledger,
     recorder: Box<dyn Recorder>,
     saver: Option<Arc<dyn Saver>>,
+    mail: Option<Arc<dyn Mailroom>>,
+    budget: Budget,
     seq: u64,
     tools_json: bytes::Bytes,
 }
@@ -113,6 +121,8 @@ impl Agent {
             ledger: Ledger::default(),
             recorder: Box::new(NoRecorder),
             saver: None,
+            mail: None,
+            budget: Budget::default(),
             seq: 0,
         }
     }
@@ -234,20 +244,45 @@ impl Agent {
     /// # Cancel safety
     /// Dropping the future kills running children and leaves the session without an end to its turn: the next prompt
     /// seals it. To end a turn in order, raise the interrupt.
-    pub async fn run_turn(
+    pub async fn run_turn(&mut self, content: Content, hands: Hands<'_>) -> Result<TurnReport, AgentError> {
+        self.run(Input::Prompt { content }, hands).await
+    }
+
+    /// Runs one turn whose first act is a call that the program makes in the model's place: what the turn is about is then the
+    /// result of a tool, judged and marked like any other, and no word of the user's.
+    ///
+    /// # Errors
+    /// Those of [`Agent::run_turn`].
+    ///
+    /// # Cancel safety
+    /// That of [`Agent::run_turn`].
+    pub async fn run_turn_on(
         &mut self,
         content: Content,
-        mut hands: Hands<'_>,
+        call: ToolCall,
+        hands: Hands<'_>,
     ) -> Result<TurnReport, AgentError> {
+        let completion = Completion { tool_calls: vec![call.clone()], ..Completion::default() };
+        hands.listener.event(Event::HopEnded { completion: &completion });
+        self.run(Input::Briefed { content, call }, hands).await
+    }
+
+    async fn run(&mut self, begin: Input, mut hands: Hands<'_>) -> Result<TurnReport, AgentError> {
         let mut tally = Tally::begin(self.settings.get().model);
-        self.screen().begin_turn();
+        // Where the program begins a turn, the user has not spoken since: what was seen counts on, while it is remembered.
+        if matches!(begin, Input::Prompt { .. }) || self.session.history().is_empty() {
+            self.screen().begin_turn();
+        }
         let prices = self.prices.clone();
         let mut list = PriceList::new(prices.as_deref());
-        let mut effects: VecDeque<Effect> = self.take(Input::Prompt { content }).await?.into();
+        let mut effects: VecDeque<Effect> = self.take(begin).await?.into();
         while let Some(effect) = effects.pop_front() {
             self.keep(|| Entry::Effect(effect.clone())).await?;
             let input = match effect {
-                Effect::SendRequest { hop } => self.send(hop, &mut tally, &mut list, &mut hands).await,
+                Effect::SendRequest { hop } => match self.overspent(&tally, &mut list).await {
+                    Some(failure) => Input::Failed { failure },
+                    None => self.send(hop, &mut tally, &mut list, &mut hands).await,
+                },
                 Effect::RunCall { index, call } => {
                     if let Some(text) = self.recall(&call, &mut tally, hands.listener) {
                         effects.extend(self.take(Input::CallEnded { index, text }).await?);
@@ -268,11 +303,17 @@ impl Agent {
                     hands.listener.event(Event::CallEnded { id, name, output: &output, outcome, plan });
                     continue;
                 }
-                Effect::EndTurn { end } => return Ok(self.report(end, tally, list, hands.listener).await),
+                Effect::EndTurn { end } => {
+                    let report = self.report(end, tally, list, hands.listener).await;
+                    self.post_turn(&report.end).await;
+                    return Ok(report);
+                }
             };
             effects.extend(self.take(input).await?);
         }
-        Ok(self.report(TurnEnd::Interrupted { kept: 0 }, tally, list, hands.listener).await)
+        let report = self.report(TurnEnd::Interrupted { kept: 0 }, tally, list, hands.listener).await;
+        self.post_turn(&report.end).await;
+        Ok(report)
     }
 
     async fn take(&mut self, input: Input) -> Result<Vec<Effect>, AgentError> {
@@ -288,10 +329,4 @@ impl Agent {
         }
         Ok(())
     }
-}
-
-/// Twelve letters that nobody outside can know.
-fn random_mark() -> String {
-    let random = std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
-    format!("{:012x}", std::hash::Hasher::finish(&random) >> 16)
 }

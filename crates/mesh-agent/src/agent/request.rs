@@ -32,7 +32,8 @@ impl Agent {
     fn request(&self, settings: Settings) -> (CompletionRequest, usize) {
         let mut messages = self.session.history().messages().to_vec();
         let kept = messages.len();
-        messages.extend(self.session.reminder().map(|text| EncodedMessage::from(&Message::system(&text))));
+        let notes = self.session.reminder().into_iter().chain(self.mail_note());
+        messages.extend(notes.map(|text| EncodedMessage::from(&Message::system(&text))));
         let transient = messages.len() - kept;
         let request = CompletionRequest {
             model: settings.model,
@@ -91,6 +92,9 @@ impl Agent {
         let (listener, interrupt) = (&mut *hands.listener, hands.interrupt);
         tally.hops = hop;
         listener.event(Event::HopStarted { hop });
+        if let Some(line) = self.news() {
+            listener.event(Event::News { line: &line });
+        }
         let settings = self.settings.get();
         let (dial, at) = (settings.optimize, settings.optimize_at.clone());
         let asked = settings.model.clone();

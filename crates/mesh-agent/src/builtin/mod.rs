@@ -6,6 +6,7 @@ mod files;
 mod glob;
 mod grep;
 mod list;
+mod mail;
 mod near;
 mod notes;
 mod read_file;
@@ -21,6 +22,7 @@ pub use edit_file::EditFile;
 pub use glob::Glob;
 pub use grep::Grep;
 pub use list::ListDir;
+pub use mail::{CHECK_INBOX, reading};
 pub(crate) use read_file::read_text;
 pub use read_file::{READ_CHARS, ReadFile};
 pub use run_bash::RunBash;
@@ -34,6 +36,7 @@ pub use write_file::WriteFile;
 use std::sync::Arc;
 
 use crate::{
+    mail::Mailroom,
     plan::{CREATE_PLAN, UPDATE_STEP},
     tool::{ToolSet, ToolSetError},
 };
@@ -47,6 +50,19 @@ pub fn standard(
     searcher: Arc<dyn WebSearch>,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<ToolSet, ToolSetError> {
+    with_mail(servers, searcher, asker, None)
+}
+
+/// The same, and those of a mailbox where there is one. They stand last, so that the others are the same bytes without it.
+///
+/// # Errors
+/// Never for these tools; a test sees to it.
+pub fn with_mail(
+    servers: Servers,
+    searcher: Arc<dyn WebSearch>,
+    asker: Option<Arc<dyn Asker>>,
+    mail: Option<&Arc<dyn Mailroom>>,
+) -> Result<ToolSet, ToolSetError> {
     let tools = ToolSet::builder()
         .tool(ReadFile)
         .tool(WriteFile)
@@ -59,8 +75,12 @@ pub fn standard(
         .tool(Glob)
         .tool(ListDir)
         .tool(WebSearchTool::new(searcher));
-    match asker {
+    let tools = match asker {
         Some(asker) => tools.tool(AskUser::new(asker)),
+        None => tools,
+    };
+    match mail {
+        Some(mail) => mail::add(tools, mail),
         None => tools,
     }
     .build()

@@ -10,7 +10,7 @@ mod registry;
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
 use mesh_safety::{
-    Action, Sighting,
+    Action, Origin, Sighting,
     sandbox::{Denial, Grant, Sandbox},
 };
 use serde_json::{Map, Value};
@@ -99,6 +99,8 @@ pub struct ToolOutput {
     pub server: Option<Box<RunningServer>>,
     /// What the sandbox kept a failed command from.
     pub denials: Vec<Denial>,
+    /// Text from there stands in `text`, where the call's action does not say so by itself.
+    pub origin: Option<Origin>,
 }
 
 /// A file before and after a call, for the diff that a person sees.

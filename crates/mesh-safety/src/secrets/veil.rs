@@ -73,6 +73,12 @@ impl Veil {
         self.hidden.iter().filter(|hidden| text.contains(&hidden.placeholder)).collect()
     }
 
+    /// The rule of a credential that stands in a text as itself: one that was hidden before, or one that is found now.
+    pub fn leak(&self, text: &str) -> Option<&'static str> {
+        let hidden = self.hidden.iter().find(|hidden| text.contains(&hidden.value)).map(|hidden| hidden.rule);
+        hidden.or_else(|| find(text).first().map(|span| span.rule))
+    }
+
     /// The text with the values in place of their placeholders.
     pub fn restore<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let named = self.named(text);
@@ -101,5 +107,12 @@ mod tests {
         assert_eq!(veil.restore("[SECRET meshapi-key zzzz.1]"), "[SECRET meshapi-key zzzz.1]");
         assert!(!format!("{veil:?}").contains("0123456789abcdefghij"));
         assert_eq!(veil.hide("nothing"), "nothing");
+        assert_eq!(
+            veil.leak(&format!("x{key}x")),
+            Some("meshapi-key"),
+            "found in the middle of a word, since it is known"
+        );
+        assert_eq!(veil.leak(&hidden), None);
+        assert_eq!(Veil::new("x").leak(&key), Some("meshapi-key"));
     }
 }

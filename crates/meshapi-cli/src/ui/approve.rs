@@ -187,7 +187,8 @@ pub fn request_lines(request: &ApprovalRequest<'_>, cwd: &Path) -> Vec<Line> {
             let folder = request.args.get("cwd").and_then(Value::as_str).unwrap_or(".");
             lines.push(Line::prose(Style::Dim, &format!("    (port {port}, cwd {folder})")));
         }
-        Action::WebSearch | Action::Plan | Action::Unknown { .. } => {
+        Action::SendMail { to, .. } => lines.extend(letter_lines(to, request)),
+        Action::WebSearch | Action::ReadMail | Action::Plan | Action::Unknown { .. } => {
             let args = Value::Object(request.args.clone()).to_string();
             lines.push(Line::of(Style::Plain, &format!("  {}", text::clip_chars(&args, MAX_LINE_CHARS))));
         }
@@ -223,6 +224,28 @@ fn command_lines(command: &str) -> Vec<Line> {
         .enumerate()
         .map(|(at, line)| Line::of(Style::Code, &format!("  {} {line}", if at == 0 { '$' } else { ' ' })))
         .collect();
+    if all.len() > MAX_COMMAND_LINES {
+        lines.push(Line::of(
+            Style::WarnBold,
+            &format!("  {}", tool::more_lines(all.len() - MAX_COMMAND_LINES)),
+        ));
+    }
+    lines
+}
+
+/// A message as it would go out: to whom, and every line of it that is shown of a command.
+fn letter_lines(to: &str, request: &ApprovalRequest<'_>) -> Vec<Line> {
+    let text_of = |name: &str| request.args.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut head = format!("  ✉ {} to {}", text_of("kind"), text::one_line(to));
+    if !text_of("thread_id").is_empty() {
+        head.push_str(&format!(", thread {}", text::one_line(text_of("thread_id"))));
+    }
+    let content = text_of(if text_of("content").is_empty() { "note" } else { "content" });
+    let clean = text::sanitize(content);
+    let all: Vec<&str> = clean.lines().collect();
+    let mut lines = vec![Line::of(Style::Plain, &text::clip_chars(&head, MAX_LINE_CHARS))];
+    lines
+        .extend(all.iter().take(MAX_COMMAND_LINES).map(|line| Line::of(Style::Code, &format!("    {line}"))));
     if all.len() > MAX_COMMAND_LINES {
         lines.push(Line::of(
             Style::WarnBold,

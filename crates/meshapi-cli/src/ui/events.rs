@@ -23,9 +23,15 @@ pub fn note(event: &Event<'_>) -> Option<Line> {
             format!("asking once more without streaming{}: {error}", again(*text_shown))
         }
         Event::SavingsOff { note } => return Some(savings::off(note)),
+        Event::News { line } => return Some(news(line)),
         _ => return None,
     };
     Some(Line::prose(Style::Warn, &text))
+}
+
+/// What is said of mail that came: counts and names.
+pub fn news(line: &str) -> Line {
+    Line::prose(Style::Brand, &format!("✉ {line}"))
 }
 
 /// What is shown of a call that came to its end, when `seen` stands above it already.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mesh_agent::{CallOutcome, Event, Interrupt, Listener, TurnEnd, TurnReport};
+use mesh_agent::{BUDGET, CallOutcome, Event, Interrupt, Listener, TurnEnd, TurnReport};
 use mesh_client::{Completion, Usage};
 use mesh_safety::sandbox::Denial as Held;
 use serde_json::Value;
@@ -188,6 +188,7 @@ impl<O: Write + Send> Listener for JsonRun<O> {
                 self.tell(|run| json::retry(run, &retry));
             }
             Event::SavingsOff { note } => self.notice(note),
+            Event::News { line } => self.notice(line),
             Event::CallEnded { id, output, outcome, .. } => self.results.push(OwnedResult {
                 id: id.to_owned(),
                 text: output.text.clone(),
@@ -213,6 +214,7 @@ fn outcome(end: &TurnEnd) -> Outcome<'_> {
     match end {
         TurnEnd::Finished { .. } => Outcome::Success,
         TurnEnd::HopLimit { .. } => Outcome::Limit,
+        TurnEnd::Failed { failure, .. } if failure.kind == BUDGET => Outcome::Limit,
         TurnEnd::Failed { failure, .. } => {
             Outcome::Error { kind: &failure.kind, message: &failure.message, hint: None }
         }

@@ -64,7 +64,10 @@ impl<O: Write + Send, E: Write + Send> Listener for TextRun<O, E> {
         match event {
             Event::Text(piece) => self.write(&text::sanitize_prose(piece)),
             Event::HopEnded { .. } => self.end_line(),
-            Event::Retry { .. } | Event::WholeRequest { .. } | Event::SavingsOff { .. } => {
+            Event::Retry { .. }
+            | Event::WholeRequest { .. }
+            | Event::SavingsOff { .. }
+            | Event::News { .. } => {
                 self.end_line();
                 self.say_all(events::note(&event));
             }

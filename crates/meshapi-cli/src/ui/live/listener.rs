@@ -59,7 +59,7 @@ impl Listener for ScreenListener {
                 self.screen.say(events::note(&event));
                 self.phase(Phase::Waiting);
             }
-            Event::SavingsOff { .. } => self.screen.say(events::note(&event)),
+            Event::SavingsOff { .. } | Event::News { .. } => self.screen.say(events::note(&event)),
             Event::HopEnded { .. } => self.screen.with(super::state::State::end_text),
             Event::CallStarted { name, summary, args, .. } => {
                 self.seen = self.screen.with(|state| state.take_asked(summary));
