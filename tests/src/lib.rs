@@ -5,7 +5,9 @@
 //! - [`pty`]: a terminal for the binary, with a screen that can be read
 //! - [`svg`]: that screen as a picture
 //! - [`lab`]: the binary from outside, beside a scripted gateway
+//! - [`post`]: a mail gateway as a process, and peers
 pub mod conformance;
 pub mod lab;
+pub mod post;
 pub mod pty;
 pub mod svg;

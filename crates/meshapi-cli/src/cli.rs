@@ -1,6 +1,9 @@
 //! Every flag and command, with its help. Parsing touches no file and no network.
 
-use std::ffi::{OsStr, OsString};
+use std::{
+    ffi::{OsStr, OsString},
+    time::Duration,
+};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -152,7 +155,7 @@ pub struct Completions {
 }
 
 /// What makes a run headless, and how it talks.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct Headless {
     /// Run this prompt and end; `-` takes all of standard input as the prompt
     #[arg(
@@ -171,6 +174,26 @@ pub struct Headless {
     /// Also send each piece of text as it arrives (with stream-json)
     #[arg(long)]
     pub include_partial_messages: bool,
+
+    /// Work the messages of your peers, each in a turn of its own by the words of -p, and acknowledge each with what came of it
+    #[arg(long, requires = "prompt")]
+    pub inbox: bool,
+
+    /// End after this many messages (with --inbox)
+    #[arg(long, value_name = "N", requires = "inbox", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_messages: Option<u32>,
+
+    /// Wait so long for the next message before ending, in seconds (with --inbox)
+    #[arg(long, value_name = "SECONDS", requires = "inbox", default_value = "0", value_parser = seconds)]
+    pub wait: Duration,
+
+    /// Hold a message so long at a time, in seconds: after a crash it comes again by then (with --inbox)
+    #[arg(long, value_name = "SECONDS", requires = "inbox", default_value = "60", value_parser = lease)]
+    pub lease: Duration,
+
+    /// What one turn may cost, in USD; looked at before each request
+    #[arg(long, value_name = "USD", value_parser = money)]
+    pub max_cost: Option<f64>,
 
     /// Accepted so that scripts written for other agents run; changes nothing
     #[arg(long)]
@@ -338,6 +361,7 @@ impl RunSettings {
             no_sandbox: self.no_sandbox,
             allow_net: self.allow_net.clone(),
             system: None,
+            lease: None,
         }
     }
 }
@@ -388,6 +412,31 @@ pub fn dial(text: &str) -> Result<f64, &'static str> {
         Ok(dial) if (0.0..=DIAL_MAX).contains(&dial) => Ok(dial + 0.0),
         Ok(dial) if !dial.is_nan() => Err("Dial range is 0 to 0.95."),
         _ => Err("Not a number: the dial takes 0 to 0.95, or off"),
+    }
+}
+
+/// Longest wait that is taken: a worker that shall not end by itself is given years.
+const MAX_WAIT_S: f64 = 1e9;
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=MAX_WAIT_S).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds"),
+    }
+}
+
+/// A gateway gives leases of 1 s to an hour.
+fn lease(text: &str) -> Result<Duration, &'static str> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (1.0..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds, 1 to 3600"),
+    }
+}
+
+fn money(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd > 0.0 => Ok(usd),
+        _ => Err("an amount above 0"),
     }
 }
 
@@ -457,6 +506,7 @@ mod tests {
             no_sandbox: false,
             allow_net: Vec::new(),
             system: None,
+            lease: None,
         };
         assert_eq!(cli.settings.overrides(), want);
         assert_eq!(read(&[]).unwrap().settings.overrides(), Overrides::default());

@@ -8,6 +8,7 @@
 //! - [`savings`]: what the dial did in a session
 //! - [`exit`]: errors to a line, a hint and an exit code
 //! - [`ui`]: what is shown, as values; `ui/json.rs` for programs
+//! - [`mail`]: the mailbox inside the agent
 //! - [`confine`]: the sandbox of a run's commands
 //! - [`input`]: lines of standard input
 //! - [`log`]: the trace behind `MESHAPI_LOG`
@@ -24,6 +25,7 @@ pub mod confine;
 pub mod exit;
 pub mod input;
 pub mod log;
+pub mod mail;
 pub mod permissions;
 pub mod repl;
 pub mod savings;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use mesh_agent::{
-    Agent, AgentParts, GatewayModel, GatewayPrices, Model, OptimizeAt, Outgoing, Prices, Receipt, Saver,
-    Saving, Settings, SharedMode, ToolContext,
+    Agent, AgentParts, GatewayModel, GatewayPrices, Mailroom, Model, OptimizeAt, Outgoing, Prices, Receipt,
+    Saver, Saving, Settings, SharedMode, ToolContext,
     builtin::{self, Asker, Servers},
     prompt::{HANDBOOK, system_prompt},
     recall,
@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     confine::{Confinement, Confining},
     exit::{Exit, Failure},
+    mail::{Desk, desk::LEASE},
     permissions::Permissions,
     savings::{Books, Cut},
 };
@@ -45,6 +46,10 @@ pub struct Wired {
     pub permissions: Permissions,
     /// What confines commands; while it is looked for the agent runs none.
     pub confined: Confining,
+    /// The user's mailbox, where name and gateway are set.
+    pub mail: Option<Arc<Desk>>,
+    /// Why there is none although they are.
+    pub mail_warning: Option<String>,
 }
 
 impl Wired {
@@ -105,7 +110,24 @@ pub fn wire(
         true => Confining::search(config.folder(), cwd, home, config.allow_net()),
         false => Confinement::off().into(),
     };
-    wire_confined(Gateway::of(config, key, headless), config, cwd, home, mode, headless, asker, confined)
+    let (mail, warning) = match desk(config, key) {
+        None => (None, None),
+        Some(Ok(desk)) => (Some(Arc::new(desk)), None),
+        Some(Err(error)) => (None, Some(format!("your mailbox is not used: {error}"))),
+    };
+    let gateway = Gateway::of(config, key, headless);
+    let mut wired = wire_confined(gateway, config, cwd, home, mode, headless, asker, confined, mail)?;
+    wired.mail_warning = warning;
+    Ok(wired)
+}
+
+/// The mailbox of a run, if name and gateway are set. What must go into no message: the key, and what variables hold whose names say
+/// that it is a credential.
+fn desk(config: &Config, key: &ApiKey) -> Option<Result<Desk, String>> {
+    let account = config.mail()?.clone();
+    let named = std::env::vars().filter(|(name, _)| mesh_safety::env::names_credential(name));
+    let secrets = named.map(|(_, value)| value).chain([key.expose().to_owned()]).collect();
+    Some(Desk::open(account, config.values().mail.clone(), secrets, config.lease().unwrap_or(LEASE)))
 }
 
 /// The same for any gateway, with commands that are not confined.
@@ -121,10 +143,10 @@ pub fn wire_to(
     headless: bool,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<Wired, Failure> {
-    wire_confined(gateway, config, cwd, home, mode, headless, asker, Confinement::off().into())
+    wire_confined(gateway, config, cwd, home, mode, headless, asker, Confinement::off().into(), None)
 }
 
-#[expect(clippy::too_many_arguments, reason = "what the two doors above take, and the sandbox")]
+#[expect(clippy::too_many_arguments, reason = "what the two doors above take, the sandbox and the mailbox")]
 fn wire_confined(
     gateway: Gateway,
     config: &Config,
@@ -134,10 +156,12 @@ fn wire_confined(
     headless: bool,
     asker: Option<Arc<dyn Asker>>,
     confined: Confining,
+    mail: Option<Arc<Desk>>,
 ) -> Result<Wired, Failure> {
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
-    let tools = builtin::standard(servers.clone(), Arc::new(client.clone()), asker);
+    let room = mail.clone().map(|desk| desk as Arc<dyn Mailroom>);
+    let tools = builtin::with_mail(servers.clone(), Arc::new(client.clone()), asker, room.as_ref());
     let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
@@ -190,7 +214,10 @@ fn wire_confined(
         state: Arc::default(),
         notes: HANDBOOK.into(),
     }));
-    Ok(Wired { agent, servers, client, savings, confined, permissions })
+    if let Some(room) = room {
+        agent.mail_with(room);
+    }
+    Ok(Wired { agent, servers, client, savings, confined, permissions, mail, mail_warning: None })
 }
 
 /// What a dial runs with a model, in words: `cache breakpoints, lossless clean-up`, and the provider's cache rules.

@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use mesh_agent::{Hands, Interrupt, Listener, Nobody};
+use mesh_agent::{Budget, Hands, Interrupt, Listener, Nobody};
 use mesh_client::wire::Content;
 use tokio::sync::mpsc;
 
 use crate::{
     cli::{Cli, OutputFormat, Prompts, mode_name},
-    commands,
+    commands::{
+        self,
+        inbox::{self, Queue},
+    },
     config::{Config, Environment, key::KeySource},
     exit::{self, Exit, Failure},
     input,
@@ -22,7 +25,7 @@ use crate::{
     },
     sys::StopSignals,
     ui::{
-        json::Init,
+        json::{self, Init},
         line::{Line, Style},
         run_json::{Detail, JsonRun},
         run_text::TextRun,
@@ -45,7 +48,8 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     if matches!(&prompts, Prompts::Argument(text) if text.trim().is_empty()) {
         return Err(Failure::new(Exit::Usage, "usage", "the prompt is empty").hint("write it after -p"));
     }
-    let config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
+    let mut config = commands::settings(&cli.settings, env, &mut stderr(), theme)?;
+    config.overrides_mut().lease = Some(cli.headless.lease);
     let is_plain = cli.plain || env.terminal.term.as_deref() == Some("dumb") || !stdout().is_terminal();
     if prompts == Prompts::Lines && cli.headless.output_format == OutputFormat::Text && stdin().is_terminal()
     {
@@ -62,11 +66,17 @@ pub fn run(cli: &Cli, env: &Environment, theme: Theme) -> Result<Exit, Failure> 
     let format = cli.headless.output_format;
     let rules = wired.permissions.rules().clone();
     let attachments = Attachments::new(&cwd, env.home.as_deref()).with_rules(rules);
-    if let Some(warning) = wired.confine() {
+    for warning in wired.mail_warning.take().into_iter().chain(wired.confine()) {
         exit::warn(&mut stderr(), theme, warning);
     }
+    wired.agent.set_budget(Budget { usd: cli.headless.max_cost, tokens: None });
+    let queue = cli.headless.inbox.then_some(Queue {
+        max_messages: cli.headless.max_messages,
+        wait: cli.headless.wait,
+        max_cost: cli.headless.max_cost,
+    });
     let partial = cli.headless.include_partial_messages;
-    let job = Job { format, partial, cwd, theme, config, attachments };
+    let job = Job { format, partial, cwd, theme, config, attachments, queue };
     commands::runtime()?.block_on(async move {
         // In a task of its own: waking the runtime's root costs a system call for each piece of text.
         match tokio::spawn(job.run(wired, prompts)).await {
@@ -84,10 +94,12 @@ struct Job {
     theme: Theme,
     config: Config,
     attachments: Attachments,
+    /// The messages of peers are worked.
+    queue: Option<Queue>,
 }
 
 /// Where a run goes.
-enum Output {
+pub(super) enum Output {
     Text(TextRun<Stdout, Stderr>),
     Json(JsonRun<Stdout>),
 }
@@ -98,6 +110,15 @@ impl Job {
         let signals = tokio::spawn(raise_on_signal(interrupt.clone()));
         let mut output = self.output(&wired, &interrupt);
         let exit = match prompts {
+            Prompts::Argument(words) if self.queue.is_some() => {
+                self.work(&mut wired, &words, &mut output, &interrupt).await
+            }
+            Prompts::Stdin if self.queue.is_some() => match self.whole_input().await? {
+                words if words.trim().is_empty() => {
+                    Err(Failure::new(Exit::Usage, "usage", "standard input held no prompt"))
+                }
+                words => self.work(&mut wired, &words, &mut output, &interrupt).await,
+            },
             Prompts::Argument(prompt) => match interrupt.unless(self.prepare(&prompt, &mut output)).await {
                 Some(content) => turn(&mut wired, content, &mut output, &interrupt).await,
                 None => Ok(Exit::Interrupted),
@@ -119,6 +140,20 @@ impl Job {
             Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
             Some(error) => Err(Failure::from(error)),
             None => exit,
+        }
+    }
+
+    /// Works the queue of the user's mailbox by these words.
+    async fn work(
+        &self,
+        wired: &mut Wired,
+        words: &str,
+        output: &mut Output,
+        interrupt: &Interrupt,
+    ) -> Result<Exit, Failure> {
+        match &self.queue {
+            Some(queue) => inbox::work(queue, wired, words, output, interrupt).await,
+            None => Ok(Exit::Ok),
         }
     }
 
@@ -232,17 +267,25 @@ async fn turn(
 }
 
 impl Output {
-    fn listener(&mut self) -> &mut dyn Listener {
+    pub(super) fn listener(&mut self) -> &mut dyn Listener {
         match self {
             Output::Text(run) => run,
             Output::Json(run) => run,
         }
     }
 
-    fn say(&mut self, line: &Line) {
+    pub(super) fn say(&mut self, line: &Line) {
         match self {
             Output::Text(run) => run.say(line),
             Output::Json(run) => run.notice(&line.plain()),
+        }
+    }
+
+    /// Says how far the work on a message is.
+    pub(super) fn mail(&mut self, mail: &json::Mail<'_>) {
+        match self {
+            Output::Text(run) => run.say(&Line::prose(Style::Brand, &mail.line())),
+            Output::Json(run) => run.mail(mail),
         }
     }
 

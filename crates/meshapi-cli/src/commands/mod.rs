@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod exec;
 pub mod gateway;
 pub mod guard;
+mod inbox;
 pub mod mail;
 pub mod man;
 pub mod optimize;

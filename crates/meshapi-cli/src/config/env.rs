@@ -4,6 +4,17 @@ use std::{ffi::OsString, path::PathBuf};
 
 use crate::{sys, ui::theme::TerminalEnv};
 
+/// What the environment says of the user's mailbox; an empty value counts as unset.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct MailEnv {
+    /// `MESH_NODE`.
+    pub node: Option<String>,
+    /// `MESH_GATEWAY_URL`.
+    pub gateway: Option<String>,
+    /// `MESH_GATEWAY_TOKEN`.
+    pub token: Option<String>,
+}
+
 /// What the environment says to this program. Text that is not UTF-8 is kept as far as it can be shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -15,6 +26,8 @@ pub struct Environment {
     pub legacy_api_key: Option<String>,
     /// `MESHAPI_BASE_URL`; an empty one counts, and is refused later.
     pub base_url: Option<String>,
+    /// Who the user is to their peers.
+    pub mail: MailEnv,
     /// `MESHAPI_LOG`: file for the trace; empty counts as unset.
     pub log: Option<PathBuf>,
     /// `MESHAPI_LOG_LEVEL`: which spans and events go there.
@@ -44,6 +57,11 @@ impl Environment {
             api_key: filled("MESHAPI_API_KEY"),
             legacy_api_key: filled("MESH_API_KEY"),
             base_url: any("MESHAPI_BASE_URL"),
+            mail: MailEnv {
+                node: filled("MESH_NODE"),
+                gateway: filled("MESH_GATEWAY_URL"),
+                token: filled("MESH_GATEWAY_TOKEN"),
+            },
             log: path("MESHAPI_LOG"),
             log_level: filled("MESHAPI_LOG_LEVEL"),
             terminal: TerminalEnv {

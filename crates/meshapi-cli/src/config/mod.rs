@@ -14,7 +14,7 @@ pub mod history;
 pub mod key;
 pub mod settings;
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, time::Duration};
 
 use mesh_client::{ApiKey, BaseUrl, BaseUrlError};
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub use settings::Settings;
 pub use file::Durability;
 use key::BadKey;
 use settings::{Values, WrongType};
+
+use crate::mail::Account;
 
 /// Name of the settings file.
 pub const CONFIG: &str = "config.json";
@@ -50,6 +52,8 @@ pub struct Overrides {
     pub allow_net: Vec<String>,
     /// `/system`.
     pub system: Option<String>,
+    /// `--lease`: how long a message of a peer is held at a time.
+    pub lease: Option<Duration>,
 }
 
 /// The settings of a run.
@@ -61,6 +65,7 @@ pub struct Config {
     overrides: Overrides,
     base_url: BaseUrl,
     key: Option<FoundKey>,
+    mail: Option<Account>,
     warnings: Vec<Warning>,
 }
 
@@ -169,7 +174,8 @@ impl Config {
         }
 
         let base_url = base_url(env, &values)?;
-        Ok(Config { folder, stored, values, overrides, base_url, key, warnings })
+        let mail = Account::of(env, &values.mail, &folder);
+        Ok(Config { folder, stored, values, overrides, base_url, key, mail, warnings })
     }
 
     /// Stores settings: the file is read again, changed and replaced, so that another program's changes stay.
@@ -246,6 +252,11 @@ impl Config {
         stored
     }
 
+    /// Who the user is to their peers; `None` unless name and gateway are set.
+    pub fn mail(&self) -> Option<&Account> {
+        self.mail.as_ref()
+    }
+
     /// The model to ask for. A model given for this run beats automatic routing.
     pub fn model(&self) -> &str {
         self.overrides.model.as_deref().unwrap_or_else(|| self.values.asked_model())
@@ -269,6 +280,11 @@ impl Config {
     /// The gateway does that work, not we.
     pub fn optimize_at_gateway(&self) -> bool {
         self.overrides.optimize_at_gateway
+    }
+
+    /// How long a message of a peer is held at a time, where that was said.
+    pub fn lease(&self) -> Option<Duration> {
+        self.overrides.lease
     }
 
     /// Hosts that commands may reach.

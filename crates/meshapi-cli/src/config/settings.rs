@@ -12,6 +12,8 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
+use crate::mail::account::MailValues;
+
 /// The model of a fresh file. Seed 3.1.
 pub const DEFAULT_MODEL: &str = "anthropic/claude-sonnet-4.5";
 /// The base prompt of a fresh file. Seed 3.1.
@@ -65,6 +67,8 @@ pub struct Values {
     pub max_hops: Option<u32>,
     /// May files inside the workspace be read unasked? `seed` keeps the matrix of the Python releases.
     pub workspace_reads: WorkspaceReads,
+    /// Name, gateway and allowances of the user's mailbox.
+    pub mail: MailValues,
 }
 
 impl Values {
@@ -145,7 +149,7 @@ impl Settings {
         // Not among the defaults: absent means the same and older releases do not know them.
         let unused: Vec<&str> = complaints.iter().map(|c| c.key).collect();
         self.entries.retain(|(key, _)| {
-            !["auto_route", "reasoning_effort", "max_hops", "workspace_reads"].contains(&key.as_str())
+            !["auto_route", "reasoning_effort", "max_hops", "workspace_reads", "mail"].contains(&key.as_str())
                 || !unused.contains(&key.as_str())
         });
     }
@@ -186,6 +190,9 @@ impl Settings {
             max_hops: self.read(&mut complaints, "max_hops", "a whole number", hops).flatten(),
             workspace_reads: self
                 .read(&mut complaints, "workspace_reads", "free or seed", workspace_reads)
+                .unwrap_or_default(),
+            mail: self
+                .read(&mut complaints, "mail", "an object with node, gateway, auto_reply", MailValues::read)
                 .unwrap_or_default(),
         };
         let _ = self.read(&mut complaints, API_KEY, "a text", optional_text);

@@ -109,6 +109,61 @@ pub struct Retry<'a> {
     pub text_shown: bool,
 }
 
+/// How far the work on a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailState {
+    /// Its turn begins.
+    Taken,
+    /// It was given back: it comes again.
+    GivenBack,
+    /// It was dealt with.
+    Settled(mesh_agent::mail::Outcome),
+}
+
+/// A message of a peer in a run that works the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mail<'a> {
+    /// Its number at the gateway.
+    pub id: i64,
+    /// Its sender, as the gateway says.
+    pub from: &'a str,
+    /// What for.
+    pub kind: &'a str,
+    /// Its thread.
+    pub thread: Option<&'a str>,
+    /// The gateway knows by the sender's token that it is theirs.
+    pub is_verified: bool,
+    /// How far the work is.
+    pub state: MailState,
+    /// A word about it.
+    pub note: Option<&'a str>,
+}
+
+impl MailState {
+    fn word(self) -> &'static str {
+        match self {
+            MailState::Taken => "taken",
+            MailState::GivenBack => "given_back",
+            MailState::Settled(outcome) => outcome.as_str(),
+        }
+    }
+}
+
+impl Mail<'_> {
+    /// The same in a line for a person.
+    pub fn line(&self) -> String {
+        let unverified = if self.is_verified { "" } else { ", not verified" };
+        let thread = self.thread.map(|thread| format!(" in {thread}")).unwrap_or_default();
+        let note = self.note.map(|note| format!(": {note}")).unwrap_or_default();
+        match self.state {
+            MailState::Taken => {
+                format!("✉ #{} {} from {}{unverified}{thread}", self.id, self.kind, self.from)
+            }
+            state => format!("✉ #{} {}{note}", self.id, state.word().replace('_', " ")),
+        }
+    }
+}
+
 /// How the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
@@ -270,6 +325,25 @@ pub fn notice(run: Run<'_>, text: &str) -> Value {
         "subtype": "notice",
         "session_id": run.session_id,
         "mesh": {"v": MESH_VERSION, "text": text},
+    })
+}
+
+/// `system`/`mail`: a message of a peer was taken, or is dealt with. Its text is in the result of the call that reads it.
+pub fn mail(run: Run<'_>, mail: &Mail<'_>) -> Value {
+    json!({
+        "type": "system",
+        "subtype": "mail",
+        "session_id": run.session_id,
+        "mesh": {
+            "v": MESH_VERSION,
+            "id": mail.id,
+            "from": mail.from,
+            "kind": mail.kind,
+            "thread_id": mail.thread,
+            "verified": mail.is_verified,
+            "state": mail.state.word(),
+            "note": mail.note,
+        },
     })
 }
 

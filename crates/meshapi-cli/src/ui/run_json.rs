@@ -68,6 +68,11 @@ impl<O: Write + Send> JsonRun<O> {
         self.tell(|run| json::notice(run, text));
     }
 
+    /// Says how far the work on a message is.
+    pub fn mail(&mut self, mail: &json::Mail<'_>) {
+        self.tell(|run| json::mail(run, mail));
+    }
+
     /// Why the output ended early, if it did.
     pub fn failure(&mut self) -> Option<io::Error> {
         self.failed.take()

@@ -1,0 +1,18 @@
+//! The mailbox inside the agent: who the user is to their peers, what came, what is worked on, and what may run unasked.
+//!
+//! - [`account`]: name, gateway and token of a run, where the user has set them
+//! - [`desk`]: the agent's mailbox on top of the client: sends, takes, settles
+//! - `hold`: what waits and what is held, as values; pure
+//! - [`journal`]: what has to outlive the process: answered messages, known peers, budgets spent
+//! - [`allowance`]: how much a thread may run unasked; pure
+//! - `watch`: looks for new mail in the background, and keeps hold of what is worked on
+pub mod account;
+pub mod allowance;
+pub mod desk;
+mod hold;
+pub mod journal;
+mod watch;
+
+pub use account::Account;
+pub use allowance::Allowance;
+pub use desk::{Desk, Job};
