@@ -164,12 +164,7 @@ impl Shared {
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, ConnectFailure> {
-        let config = || {
-            let named =
-                || std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
-            let file = self.certificates.clone().or_else(named);
-            tls_config(file.as_deref()).map(Arc::new)
-        };
+        let config = || tls_config(self.certificates.as_deref()).map(Arc::new);
         self.tls.get_or_init(config).clone()
     }
 }
@@ -188,12 +183,22 @@ pub(super) fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Builds the TLS settings: ring, the public roots, and the certificates of `file`.
-fn tls_config(file: Option<&Path>) -> Result<ClientConfig, ConnectFailure> {
+/// Whom a client trusts: the public roots, and the certificates of `file`, or of the file that `SSL_CERT_FILE` names.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn trusted_roots(file: Option<&Path>) -> Result<RootCertStore, ConnectFailure> {
+    let named = || std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = file {
-        add_certificates(&mut roots, path)?;
+    if let Some(path) = file.map(Path::to_owned).or_else(named) {
+        add_certificates(&mut roots, &path)?;
     }
+    Ok(roots)
+}
+
+/// Builds the TLS settings: ring, and whom we trust.
+fn tls_config(file: Option<&Path>) -> Result<ClientConfig, ConnectFailure> {
+    let roots = trusted_roots(file)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

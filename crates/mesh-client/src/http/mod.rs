@@ -24,7 +24,7 @@ pub use client::{
     CONNECT_TIMEOUT, Deadlines, FIRST_BYTE_TIMEOUT, HttpClient, HttpClientBuilder, IDLE_TIMEOUT, Proxy,
     is_loopback_host,
 };
-pub use connect::has_proxy;
+pub use connect::{has_proxy, trusted_roots};
 #[cfg(feature = "server")]
 pub use door::{Door, Refused};
 pub use error::{ConnectFailure, HttpError, Phase};

@@ -187,7 +187,7 @@ fn write<S: Store>(mut store: S, jobs: &Receiver<Job>, hub: &Hub, metrics: &Metr
         metrics.batch(batch.len(), done.is_ok());
         match done {
             Ok(done) => {
-                for inbox in done.iter().flatten().flat_map(new_mail) {
+                for inbox in done.iter().flatten().flat_map(Done::new_mail) {
                     hub.wake(inbox);
                 }
                 let mut done = done.into_iter();
@@ -203,21 +203,5 @@ fn write<S: Store>(mut store: S, jobs: &Receiver<Job>, hub: &Hub, metrics: &Metr
                 }
             }
         }
-    }
-}
-
-/// The inboxes in which something can be found that was not there before.
-fn new_mail(done: &Done) -> &[String] {
-    match done {
-        Done::Appended { inboxes, .. } | Done::Returned { inboxes, .. } | Done::Swept { inboxes, .. } => {
-            inboxes
-        }
-        Done::Requeued { inbox } => std::slice::from_ref(inbox),
-        Done::Read { .. }
-        | Done::Claimed { .. }
-        | Done::Acked { .. }
-        | Done::Extended { .. }
-        | Done::Thread { .. }
-        | Done::Stored => &[],
     }
 }

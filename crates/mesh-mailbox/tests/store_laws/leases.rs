@@ -224,21 +224,31 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn leases_follow_the_model(steps in proptest::collection::vec(step(), 1..70)) {
-        for engine in engines() {
-            let (store, messages, claims) = (engine.open(), BTreeMap::new(), Vec::new());
-            let mut world = World { store, now: 0, messages, claims };
-            for step in &steps {
-                world.take(step);
-                if matches!(step, Step::Restart) {
-                    world.store = engine.open();
-                }
-                world.compare();
+fn steps_follow_the_model(steps: &[Step]) {
+    for engine in engines() {
+        let (store, messages, claims) = (engine.open(), BTreeMap::new(), Vec::new());
+        let mut world = World { store, now: 0, messages, claims };
+        for step in steps {
+            world.take(step);
+            if matches!(step, Step::Restart) {
+                world.store = engine.open();
             }
+            world.compare();
         }
     }
+}
+
+#[test]
+fn leases_follow_the_model() {
+    // A server that is there already is not started anew for each case.
+    let _held = engines();
+    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(48) };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let steps = proptest::collection::vec(step(), 1..70);
+    runner
+        .run(&steps, |steps| {
+            steps_follow_the_model(&steps);
+            Ok(())
+        })
+        .unwrap();
 }

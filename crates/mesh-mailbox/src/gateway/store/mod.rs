@@ -6,6 +6,10 @@
 //! 3. Ids rise within a store; the sequence of an inbox rises by one, without gaps, and is never used again.
 //! 4. A message is held by one lease at a time, by the rules of [`lease`](super::lease).
 //! 5. A caller changes only what its [`Scope`] lets it change.
+mod look;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod row;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -392,6 +396,24 @@ pub enum Done {
     Stored,
 }
 
+impl Done {
+    /// The inboxes in which something can be found that was not there before.
+    pub fn new_mail(&self) -> &[String] {
+        match self {
+            Done::Appended { inboxes, .. } | Done::Returned { inboxes, .. } | Done::Swept { inboxes, .. } => {
+                inboxes
+            }
+            Done::Requeued { inbox } => std::slice::from_ref(inbox),
+            Done::Read { .. }
+            | Done::Claimed { .. }
+            | Done::Acked { .. }
+            | Done::Extended { .. }
+            | Done::Thread { .. }
+            | Done::Stored => &[],
+        }
+    }
+}
+
 /// Why a command was not done. Nothing was changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
@@ -451,6 +473,43 @@ pub enum StoreError {
         path: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// The database does not answer.
+    #[error("{place} cannot be reached: {cause}; the next request tries again")]
+    Unreachable {
+        /// The database, without the password.
+        place: String,
+        /// What the way to it said.
+        cause: String,
+    },
+    /// The database does not let us in, or not do what we have to.
+    #[error("{place} refuses: {cause}; {hint}")]
+    Refused {
+        /// The database, without the password.
+        place: String,
+        /// What it said.
+        cause: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Nothing can be written to the database.
+    #[error(
+        "{place} is read-only: a standby, or a role that may only read; name the primary, or all hosts: the one that can be \
+         written to is found among them"
+    )]
+    ReadOnly {
+        /// The database, without the password.
+        place: String,
+    },
+    /// The connection was lost while the batch was being committed.
+    #[error(
+        "{place} was lost while it stored a batch: {cause}; nobody knows whether it is stored; a repeat with the same key is safe"
+    )]
+    Unknown {
+        /// The database, without the password.
+        place: String,
+        /// What the way to it said.
+        cause: String,
     },
     /// The file is damaged.
     #[error("the database is damaged: {0}")]

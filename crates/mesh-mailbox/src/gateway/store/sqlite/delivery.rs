@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
-use super::row::{self, COLUMNS, DELIVERY};
+use super::row;
 use super::write::{Answer, Batch};
 use crate::gateway::lease::{Delivery, Outcome, Returned};
-use crate::gateway::store::{Done, NewMessage, Refusal, Scope, Voucher};
+use crate::gateway::store::row::{COLUMNS, DELIVERY, is_notice, notice};
+use crate::gateway::store::{Done, Refusal, Scope};
 use crate::kind::Kind;
 
 /// A message with what the rules need to know.
@@ -41,7 +42,7 @@ impl Batch<'_> {
                     inbox: row.get(0)?,
                     sender: row.get(1)?,
                     thread: row.get(2)?,
-                    is_notice: row::is_notice(row.get(3)?),
+                    is_notice: is_notice(row.get(3)?),
                     read_at: row.get(4)?,
                     delivery: row::delivery(row, 4)?,
                 })
@@ -251,26 +252,7 @@ impl Batch<'_> {
         if found.is_notice || found.sender == found.inbox {
             return Ok(None);
         }
-        let text = format!(
-            "message {} to {} was given up after {attempts} attempts; nobody acknowledged it",
-            found.id, found.inbox
-        );
-        let notice = NewMessage {
-            from_node: found.inbox.clone(),
-            to_nodes: vec![found.sender.clone()],
-            is_fan_out: false,
-            kind: Kind::Status,
-            content_json: serde_json::Value::from(text).to_string(),
-            thread_id: found.thread.clone(),
-            related_task_id: None,
-            expires_at: None,
-            reply_to: Some(found.id),
-            ack_required: false,
-            priority: 0,
-            voucher: Voucher::Gateway,
-            key: None,
-            max_depth: None,
-        };
+        let notice = notice(found.id, &found.inbox, &found.sender, found.thread.as_deref(), attempts);
         self.store(&notice, &found.sender)?;
         Ok(Some(found.sender.clone()))
     }

@@ -1,13 +1,15 @@
 //! Looks: rows are copied from the database's page into the answer, and nowhere else on the way.
 
-use rusqlite::types::Value;
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::known::known;
-use super::row::{self, COLUMNS};
+use super::row;
 use super::{Place, failed};
-use crate::gateway::query::{Look, Order};
+use crate::gateway::query::Look;
 use crate::gateway::stamp::Stamp;
+use crate::gateway::store::look::{self, Rows, Value};
+use crate::gateway::store::row::COLUMNS;
 use crate::gateway::store::{Counts, Known, OneMessage, Page, Reader, StoreError, ThreadRow};
 
 /// A connection that only reads.
@@ -32,34 +34,27 @@ impl SqliteReader {
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> rusqlite::Result<Page> {
-        let (sql, values) = statement(now, look);
+        let mut values = vec![Value::Integer(now.micros())];
+        let rules = look::rules(look, '?', "?1", &mut values);
+        values.push(Value::Integer(look.limit));
+        let (order, limit) = (look::order(look), values.len());
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE {rules} ORDER BY {order} LIMIT ?{limit}");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
-        let begin = out.len();
-        let mut ends = Vec::new();
-        let mut page = Page::default();
-        while let Some(row) = rows.next()? {
-            let at = out.len();
-            if page.count > 0 {
-                out.push(b',');
-            }
-            let seq = row::write_row(row, now, false, out)?;
-            if page.count > 0 && out.len() - begin > max_bytes {
-                out.truncate(at);
-                page.is_cut = true;
+        let mut found = statement.query(params_from_iter(values.iter().map(value)))?;
+        let mut rows = Rows::new(out, max_bytes);
+        while let Some(row) = found.next()? {
+            if !rows.push(|out| row::write_row(row, now, false, out))? {
                 break;
             }
-            page.count += 1;
-            page.last = page.last.max(Some(seq));
-            ends.push(out.len());
         }
-        if look.after.is_some() && look.order == Order::Descending {
-            reverse(out, begin, &ends);
-        }
-        if look.to.is_none() {
-            page.last = None;
-        }
-        Ok(page)
+        Ok(rows.finish(look))
+    }
+}
+
+fn value<'l>(value: &Value<'l>) -> ToSqlOutput<'l> {
+    match *value {
+        Value::Integer(number) => number.into(),
+        Value::Text(text) => text.into(),
     }
 }
 
@@ -139,68 +134,4 @@ pub(super) fn thread(row: &Row<'_>) -> rusqlite::Result<ThreadRow> {
         created_at: row.get(3)?,
         last_used_at: row.get(4)?,
     })
-}
-
-/// The statement of a look. A cursor chooses the rows that follow it without a gap; the order only says how they are shown.
-fn statement(now: Stamp, look: &Look) -> (String, Vec<Value>) {
-    let mut sql = format!("SELECT {COLUMNS} FROM messages WHERE ");
-    let mut values: Vec<Value> = Vec::new();
-    sql.push_str(if look.dead { "dead_at IS NOT NULL" } else { "dead_at IS NULL" });
-    if look.unread_only {
-        sql.push_str(" AND read_at IS NULL");
-    }
-    let mut rule = |text: &str, value: Value| {
-        values.push(value);
-        sql.push_str(" AND ");
-        sql.push_str(&text.replace('?', &format!("?{}", values.len())));
-    };
-    rule("(expires_at IS NULL OR expires_at > ?)", now.micros().into());
-    let texts = [
-        ("inbox = ?", &look.to),
-        ("sender = ?", &look.from),
-        ("kind = ?", &look.kind),
-        ("thread = ?", &look.thread_id),
-        ("created_at > ?", &look.since),
-    ];
-    for (text, value) in texts {
-        if let Some(value) = value {
-            rule(text, value.clone().into());
-        }
-    }
-    if let Some(after) = look.after {
-        rule("seq > ?", after.into());
-    }
-    let column = if look.to.is_some() { "seq" } else { "id" };
-    let is_ascending = look.order == Order::Ascending || look.after.is_some();
-    let direction = if is_ascending { "ASC" } else { "DESC" };
-    values.push(look.limit.into());
-    sql.push_str(&format!(" ORDER BY {column} {direction} LIMIT ?{}", values.len()));
-    (sql, values)
-}
-
-/// Turns the order of rows that were written with commas between them.
-fn reverse(out: &mut Vec<u8>, begin: usize, ends: &[usize]) {
-    let rows = out.split_off(begin);
-    let mut starts = std::iter::once(begin).chain(ends.iter().map(|end| end + 1));
-    let spans: Vec<(usize, usize)> = ends.iter().filter_map(|end| Some((starts.next()?, *end))).collect();
-    for (index, (start, end)) in spans.into_iter().rev().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&rows[start - begin..end - begin]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_turned_around() {
-        let mut out = b"x1,22,3".to_vec();
-        reverse(&mut out, 1, &[2, 5, 7]);
-        assert_eq!(out, b"x3,22,1");
-        reverse(&mut out, 7, &[]);
-        assert_eq!(out, b"x3,22,1");
-    }
 }

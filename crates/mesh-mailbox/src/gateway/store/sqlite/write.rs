@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Place, failed, known, read::SqliteReader, row};
+use super::{Place, failed, known, read::SqliteReader};
 use crate::gateway::stamp::Stamp;
+use crate::gateway::store::row::{self, Stored, answer};
 use crate::gateway::store::{
     Command, Digest, Done, GroupRow, Imported, InviteRow, NewMessage, PeerRow, Refusal, Seen, SendKey, Store,
     StoreError, ThreadRow,
@@ -434,45 +435,4 @@ impl Batch<'_> {
             .execute(params![group.name, group.description, group.created_by, group.created_at, members])?;
         Ok(Ok(Done::Stored))
     }
-}
-
-/// Where a message stands now.
-pub(super) struct Stored {
-    pub(super) id: i64,
-    pub(super) seq: i64,
-    pub(super) created_at: String,
-}
-
-/// The body that answers a send.
-fn answer(message: &NewMessage, stored: &[(&String, Stored)]) -> String {
-    use std::io::Write as _;
-    let mut out = Vec::with_capacity(256);
-    let first = stored.first().map(|(_, stored)| stored);
-    let _ = write!(out, "{{\"id\":{},\"from_node\":", first.map_or(0, |first| first.id));
-    row::json(&mut out, &message.from_node);
-    out.extend_from_slice(b",\"to_node\":");
-    match (message.is_fan_out, stored.first()) {
-        (false, Some((to_node, _))) => row::json(&mut out, to_node),
-        _ => out.extend_from_slice(b"null"),
-    }
-    let _ = write!(out, ",\"kind\":\"{}\",\"thread_id\":", message.kind);
-    match &message.thread_id {
-        Some(thread_id) => row::json(&mut out, thread_id),
-        None => out.extend_from_slice(b"null"),
-    }
-    let _ = write!(out, ",\"created_at\":\"{}\"", first.map_or("", |first| first.created_at.as_str()));
-    if message.is_fan_out {
-        out.extend_from_slice(b",\"messages\":[");
-        for (index, (to_node, stored)) in stored.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let _ = write!(out, "{comma}{{\"id\":{},\"to_node\":", stored.id);
-            row::json(&mut out, to_node);
-            let _ = write!(out, ",\"seq\":{}}}", stored.seq);
-        }
-        let _ = write!(out, "],\"n\":{}}}", stored.len());
-    } else {
-        let _ = write!(out, ",\"seq\":{}}}", first.map_or(0, |first| first.seq));
-    }
-    // Every part was text before.
-    String::from_utf8(out).unwrap_or_default()
 }
