@@ -98,7 +98,7 @@ impl Server {
     pub(crate) fn run(&self) {
         let mut guard = self.guard.lock().unwrap();
         // Whatever ends this program, the guard reads the end of its input, and ends the server.
-        let script = "log=$1; shift; \"$@\" >>\"$log\" 2>&1 & read -r _; kill -QUIT $!; wait";
+        let script = "log=$1; shift; \"$@\" >>\"$log\" 2>&1 & read -r _; kill -QUIT $! 2>/dev/null; wait";
         let mut command = self.command("sh");
         command.args(["-c", script, "guard"]).arg(self.folder.path().join("log"));
         command.arg(program("postgres").unwrap()).arg("-D").arg(self.data());

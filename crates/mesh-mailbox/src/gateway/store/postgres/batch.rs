@@ -73,6 +73,8 @@ pub(super) struct Batch<'s> {
     /// Messages that are locked, as they are after the commands so far.
     pub(super) found: HashMap<i64, Found>,
     looked: HashSet<i64>,
+    /// Messages that this batch stores.
+    pub(super) made: HashSet<i64>,
     /// What is not sent yet.
     pub(super) new: NewRows,
     pub(super) new_keys: BTreeMap<(String, String), Digest>,
@@ -166,6 +168,7 @@ pub(super) async fn run(
         taken: HashMap::new(),
         found: HashMap::new(),
         looked: HashSet::new(),
+        made: HashSet::new(),
         new: NewRows::default(),
         new_keys: BTreeMap::new(),
         changed: BTreeSet::new(),
@@ -314,12 +317,13 @@ impl Batch<'_> {
 
     /// The message as it is after the commands so far.
     pub(super) async fn message(&mut self, id: i64) -> Result<Option<Found>, Failure> {
-        let is_claimed = self.found.get(&id).is_some_and(|found| self.claimed.contains(&found.inbox));
-        if is_claimed || self.new.has(id) {
+        let found = self.found.get(&id);
+        let is_claimed = found.is_some_and(|found| self.claimed.contains(&found.inbox));
+        if is_claimed || found.is_none() && self.made.contains(&id) {
             self.barrier().await?;
         }
         if !self.looked.contains(&id) {
-            let rows = self.session.rows(find(vec![id])).await?;
+            let rows = self.ask(find(vec![id])).await?;
             self.looked.insert(id);
             self.take_found(&rows)?;
         }

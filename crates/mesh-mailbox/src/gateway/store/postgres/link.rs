@@ -71,8 +71,10 @@ impl Link {
     }
 
     /// Forgets the connection; the next use makes a new one.
-    pub(super) fn close(&mut self) {
-        self.session = None;
+    pub(super) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.end().await;
+        }
     }
 
     /// The connection; a new one if there is none. The tables have been looked at.
@@ -81,7 +83,7 @@ impl Link {
     /// No host lets us in.
     pub(super) async fn session(&mut self) -> Result<&mut Session, StoreError> {
         if !self.is_open() {
-            self.session = None;
+            self.close().await;
             let mut session = self.connect().await?;
             if self.purpose != Purpose::Hints {
                 let checked = schema::check(&mut session).await;
@@ -131,7 +133,7 @@ impl Link {
                         let is_lost = failure.is_lost();
                         let told = failure.into_error(&session.shown);
                         if is_lost {
-                            self.close();
+                            self.close().await;
                         }
                         if !is_lost || is_fresh {
                             return Err(told);
@@ -144,7 +146,7 @@ impl Link {
         match looked.await {
             Ok(looked) => looked,
             Err(_) => {
-                self.close();
+                self.close().await;
                 Err(silent(self.place.shown(), limit))
             }
         }

@@ -89,6 +89,11 @@ impl Postgres {
         let bell = place.is_notifying.then(|| Bell::new(Arc::clone(&place))).transpose()?;
         Ok(Postgres { place, tally: Tally::default(), bell, link, runner })
     }
+
+    /// Where it is.
+    pub fn place(&self) -> &PostgresPlace {
+        &self.place
+    }
 }
 
 impl Store for Postgres {
@@ -122,7 +127,7 @@ async fn apply(
     now: Stamp,
     commands: &[Command],
 ) -> Result<Outcome, StoreError> {
-    let limit = link.place.limit;
+    let limit = link.place.limit + time_for(commands);
     let tried = Link::until(Instant::now() + limit, try_to_apply(link, tally, now, commands)).await;
     match tried {
         Some(Ok(outcome)) => Ok(outcome),
@@ -139,10 +144,21 @@ async fn apply(
                 },
                 _ => silent(link.place.shown(), limit),
             };
-            link.close();
+            link.close().await;
             Err(told)
         }
     }
+}
+
+/// What the size of a batch adds to its time: a slow disk still takes 8 MiB in a second.
+fn time_for(commands: &[Command]) -> Duration {
+    let size = |command: &Command| match command {
+        Command::Append(message) => message.content_json.len() * message.to_nodes.len(),
+        Command::Import(imported) => imported.message.content_json.len(),
+        _ => 0,
+    };
+    let bytes: usize = commands.iter().map(size).sum();
+    Duration::from_millis(u64::try_from(bytes >> 13).unwrap_or(u64::MAX))
 }
 
 async fn try_to_apply(
@@ -166,7 +182,7 @@ async fn try_to_apply(
         let place = session.shown.clone();
         let told = failure.into_error(&place);
         if is_lost || was_committing && !is_conflict {
-            link.close();
+            link.close().await;
         }
         if is_lost && was_committing {
             return Err(StoreError::Unknown { place, cause: told.to_string() });
@@ -181,7 +197,7 @@ async fn try_to_apply(
         if let Some(session) = link.open_session() {
             session.is_committing = false;
             if session.script("ROLLBACK").await.is_err() {
-                link.close();
+                link.close().await;
             }
         }
         if !is_conflict || tries >= TRIES {

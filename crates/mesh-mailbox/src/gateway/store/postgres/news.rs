@@ -77,7 +77,7 @@ impl News for PostgresNews {
             };
             let told = heard.await.map_err(|failure: Failure| failure.into_error(&session.shown));
             if told.is_err() {
-                link.close();
+                link.close().await;
             }
             told
         })
@@ -89,7 +89,7 @@ async fn listen(link: &mut Link) -> Result<(), StoreError> {
     let session = link.session().await?;
     if is_notifying && let Err(error) = session.script(&format!("LISTEN {CHANNEL}")).await {
         let told = session.explain(&error);
-        link.close();
+        link.close().await;
         return Err(told);
     }
     Ok(())

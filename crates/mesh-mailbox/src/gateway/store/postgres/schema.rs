@@ -18,7 +18,7 @@ const TRIES: usize = 5;
 /// The number of the lock under which tables are changed, where the database has such locks: the letters `meshapi`.
 const LOCK: i64 = 0x6d_6573_6861_7069;
 
-/// Texts are compared by their bytes, as SQLite does.
+/// Texts are compared by their bytes, as SQLite does. Inboxes have room beside them: each batch writes some of them anew.
 const FIRST: &str = r#"
 CREATE TABLE mesh_schema (name text PRIMARY KEY, version bigint NOT NULL);
 CREATE SEQUENCE mesh_ids;
@@ -27,7 +27,7 @@ CREATE TABLE mesh_inboxes (
     last_seq bigint NOT NULL DEFAULT 0,
     last_stamp bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 0
-);
+) WITH (fillfactor = 50);
 CREATE TABLE mesh_messages (
     id bigint PRIMARY KEY,
     seq bigint NOT NULL,
@@ -163,12 +163,15 @@ async fn state(session: &mut Session) -> Result<State, Error> {
         },
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Ok(State::Foreign),
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-            let sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() \
-                       AND table_name IN ('mesh_inboxes', 'mesh_messages', 'mesh_keys', 'mesh_peers', 'mesh_invites', \
-                       'mesh_threads', 'mesh_groups', 'mesh_counters')";
-            let tables: i64 =
-                session.rows(Step::new(sql)).await?.first().map_or(Ok(0), |row| row.try_get(0))?;
-            Ok(if tables == 0 { State::Empty } else { State::Foreign })
+            // Both in one look: another gateway may have made them all just now.
+            let sql = "SELECT count(*) FILTER (WHERE table_name = 'mesh_schema'), count(*) FROM information_schema.tables \
+                       WHERE table_schema = current_schema() AND table_name IN ('mesh_schema', 'mesh_inboxes', \
+                       'mesh_messages', 'mesh_keys', 'mesh_peers', 'mesh_invites', 'mesh_threads', 'mesh_groups', \
+                       'mesh_counters')";
+            let rows = session.rows(Step::new(sql)).await?;
+            let count = |at: usize| rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(at));
+            let is_unmarked = count(0)? == 0 && count(1)? > 0;
+            Ok(if is_unmarked { State::Foreign } else { State::Empty })
         }
         Err(error) => Err(error),
     }

@@ -151,6 +151,13 @@ impl Session {
         explain(error, &self.shown)
     }
 
+    /// Ends the connection now, not when the runtime is next at work: the server keeps a lost session's locks.
+    pub(super) async fn end(mut self) {
+        self.driver.abort();
+        // That it was ended is what it says.
+        let _ = (&mut self.driver).await;
+    }
+
     /// Whether the connection has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()

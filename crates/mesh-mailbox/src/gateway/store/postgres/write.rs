@@ -29,11 +29,6 @@ pub(super) struct NewRows {
 }
 
 impl NewRows {
-    /// Whether a message is among them.
-    pub(super) fn has(&self, id: i64) -> bool {
-        self.id.contains(&id)
-    }
-
     fn into_step(self) -> Step<'static> {
         Step::new(
             "INSERT INTO mesh_messages (id, inbox, seq, read_at, expires_at, priority, verified, sender, kind, thread, \
@@ -174,6 +169,7 @@ impl Batch<'_> {
             self.moved.insert(to_node.to_owned());
         }
         let head = row::head(id, to_node, created_at, message);
+        self.made.insert(id);
         let new = &mut self.new;
         new.bytes += head.len();
         new.id.push(id);
