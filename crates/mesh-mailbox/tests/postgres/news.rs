@@ -18,8 +18,11 @@ fn waiting() -> Vec<String> {
     vec!["bob".to_owned(), "carol".to_owned()]
 }
 
-/// Two gateways on a database, and what the second hears, after its first look.
-fn pair(is_notifying: bool) -> Option<(Arc<Server>, Postgres, Postgres, Box<dyn News>)> {
+/// Two gateways on a database of a server, and what the second hears.
+type Pair = (Arc<Server>, Postgres, Postgres, Box<dyn News>);
+
+/// Two gateways, after the second's first look.
+fn pair(is_notifying: bool) -> Option<Pair> {
     let server = shared()?;
     let address = server.database();
     let open = || Postgres::open(place(&address).with_notify(is_notifying)).unwrap();

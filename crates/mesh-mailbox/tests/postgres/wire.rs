@@ -52,7 +52,7 @@ fn texts_with_nul_and_other_oddities_come_back_as_they_were() {
         assert!(answer == again && *is_replay);
         let Ok(Done::Thread { thread, .. }) = &done[1] else { panic!("{done:?}") };
         let mut reader = store.reader().unwrap();
-        assert_eq!(reader.threads(Some(odd)).unwrap(), [thread.clone()]);
+        assert_eq!(reader.threads(Some(odd)).unwrap(), std::slice::from_ref(thread));
         let look = Look {
             to: Some(odd.into()),
             from: Some(odd.into()),
