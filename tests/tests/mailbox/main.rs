@@ -2,10 +2,13 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as loudly as tests")]
 
+mod cluster;
 mod commands;
 mod crash;
 mod crowd;
 mod history;
 mod lossy;
 mod power;
+#[path = "../../../crates/mesh-mailbox/tests/private_postgres/mod.rs"]
+mod private_postgres;
 mod program;

@@ -1,5 +1,7 @@
 //! The gateway as a process, and the mail in it.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +47,44 @@ impl Program {
         }
     }
 
+    /// Starts a gateway on a free port, with its mail in a database that it may share with others.
+    pub(crate) fn over(database: &str, folder: &Path, change: impl FnOnce(&mut Command)) -> Program {
+        let mut command = Command::new(binary());
+        Program::over_at(&mut command, database, folder, ([127, 0, 0, 1], 0).into());
+        change(&mut command);
+        Program::launch(command)
+    }
+
+    /// Completes the command of such a gateway.
+    pub(crate) fn over_at(command: &mut Command, database: &str, folder: &Path, listen: SocketAddr) {
+        command
+            .args(["gateway", "serve", "--listen", &listen.to_string()])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder)
+            .env("MESH_GATEWAY_TOKEN", TOKEN)
+            .env("MESH_GATEWAY_DB", database)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+    }
+
+    /// Starts a gateway that tells on standard error where it listens.
+    pub(crate) fn launch(mut command: Command) -> Program {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut told = Vec::new();
+        let url = lines.by_ref().find_map(|line| {
+            let url = line.strip_prefix("gateway on ").and_then(|rest| rest.split_once(','));
+            let url = url.map(|(url, _)| url.to_owned());
+            told.push(line);
+            url
+        });
+        // What it says later is for whoever looks at a failed run.
+        std::thread::spawn(move || lines.for_each(|line| say(&format!("gateway: {line}"))));
+        let url = url.unwrap_or_else(|| panic!("the gateway does not start: {told:?}"));
+        Program { child, url }
+    }
+
     /// Ends it as a loss of the process would: nothing is tidied up.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -66,6 +106,11 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Says something past the capture of the test harness.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// All of an inbox, by its cursor.

@@ -10,7 +10,7 @@
 //! - `news`: what other gateways do to a store that is shared
 //! - `routes`: from a request to an answer
 //! - `socket`: plain or TLS
-//! - `import`: mail of a swarph gateway
+//! - `import`: mail of a swarph gateway; `migrate`: from SQLite to PostgreSQL
 pub mod directory;
 pub mod draft;
 pub mod engine;
@@ -20,6 +20,8 @@ pub mod import;
 pub mod lease;
 pub mod limits;
 pub mod metrics;
+#[cfg(feature = "postgres")]
+pub mod migrate;
 mod news;
 pub mod query;
 pub mod reply;

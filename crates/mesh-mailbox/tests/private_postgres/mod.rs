@@ -84,6 +84,38 @@ impl Server {
         Some(server)
     }
 
+    /// A standby that follows a server, and without which the server acknowledges nothing if its settings say so.
+    pub(crate) fn standby_of(primary: &Server) -> Server {
+        let folder = tempfile::Builder::new().prefix("mesh-pg").tempdir().unwrap();
+        if let Some((user, group)) = primary.owner {
+            chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        primary.stop();
+        let copied = Command::new("cp").arg("-a").arg(primary.data()).arg(folder.path()).status().unwrap();
+        assert!(copied.success(), "the server's files cannot be copied");
+        primary.run();
+        std::fs::write(folder.path().join("data/standby.signal"), "").unwrap();
+        let way = format!(
+            "host=127.0.0.1 port={} user=postgres password={PASSWORD} application_name=standby",
+            primary.port
+        );
+        let standby = Server {
+            folder,
+            port: free_port(),
+            owner: primary.owner,
+            settings: vec![format!("primary_conninfo={way}")],
+            guard: Mutex::new(None),
+            databases: AtomicU32::new(0),
+        };
+        standby.run();
+        let begin = Instant::now();
+        while primary.sql("postgres", "SELECT sync_state FROM pg_stat_replication") != "sync" {
+            assert!(begin.elapsed() < START, "the standby does not follow");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        standby
+    }
+
     /// Where its files are.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -1,16 +1,17 @@
 //! The flags of `meshapi gateway`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `meshapi gateway`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Gateway {
-    /// The database (else ~/.meshapi/gateway/mesh.db)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub db: Option<PathBuf>,
+    /// The database: a file, or `postgres://USER:PASSWORD@HOST/NAME` (else MESH_GATEWAY_DB, else ~/.meshapi/gateway/mesh.db)
+    #[arg(long, global = true, value_name = "FILE|URL")]
+    pub db: Option<OsString>,
     /// Print JSON, one value a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -44,6 +45,19 @@ pub enum GatewayCommand {
         /// The database of the swarph gateway, which must not be running
         from: PathBuf,
     },
+    /// Copy everything from a file to a PostgreSQL database: ids, sequences, tokens, marks. The file stays as it is
+    Migrate(Migrate),
+}
+
+/// `meshapi gateway migrate`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Migrate {
+    /// The file, or `sqlite` for the default one; no gateway may be serving it
+    #[arg(long, value_name = "FILE")]
+    pub from: OsString,
+    /// The address `postgres://…` of an empty database, or `postgres` for that in MESH_GATEWAY_DB
+    #[arg(long, value_name = "URL")]
+    pub to: OsString,
 }
 
 /// `meshapi gateway serve`.
@@ -64,9 +78,21 @@ pub struct Serve {
     /// Speak plain HTTP to other machines; tokens and mail can then be read on the way
     #[arg(long)]
     pub insecure: bool,
+    /// Whether gateways of one PostgreSQL database tell each other at once of new mail; `off`: they look each second
+    #[arg(long, value_name = "ON|OFF", value_enum, default_value = "on")]
+    pub notify: Notify,
     /// Let names send and receive that nobody registered
     #[arg(long)]
     pub allow_unregistered: bool,
+}
+
+/// Whether gateways tell each other of new mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Notify {
+    /// At once
+    On,
+    /// Each looks by itself
+    Off,
 }
 
 /// `meshapi gateway peers`.

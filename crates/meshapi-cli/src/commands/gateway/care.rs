@@ -1,4 +1,5 @@
-//! Looking after a database: copies, checks, lists, and mail from another gateway. Only the import needs the gateway stopped.
+//! Looking after a database: copies, checks, lists, and mail from another gateway. Only the import into a file needs its gateway
+//! stopped.
 
 use std::path::Path;
 
@@ -6,10 +7,12 @@ use mesh_mailbox::Envelope;
 use mesh_mailbox::gateway::import;
 use mesh_mailbox::gateway::query::Look;
 use mesh_mailbox::gateway::stamp::Stamp;
+use mesh_mailbox::gateway::store::postgres::{self, Postgres};
 use mesh_mailbox::gateway::store::sqlite::{self, Place, Sqlite, SqliteReader, StoreLock};
-use mesh_mailbox::gateway::store::{Reader as _, StoreError};
+use mesh_mailbox::gateway::store::{Reader, Store, StoreError};
 use serde_json::{Value, json};
 
+use super::database::Database;
 use super::serve::store_failure;
 use crate::commands::mail::{print, print_json, show};
 use crate::exit::{Exit, Failure};
@@ -30,9 +33,15 @@ pub(super) fn backup(database: &Path, to: &Path, json: bool) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
-pub(super) fn check(database: &Path, json: bool) -> Result<Exit, Failure> {
-    there(database)?;
-    let faults = sqlite::check(database).map_err(store_failure)?;
+pub(super) fn check(database: &Database, json: bool) -> Result<Exit, Failure> {
+    let faults = match database {
+        Database::File(path) => {
+            there(path)?;
+            sqlite::check(path)
+        }
+        Database::Shared { place, .. } => postgres::check(place),
+    };
+    let faults = faults.map_err(store_failure)?;
     if json {
         print_json(&json!({"sound": faults.is_empty(), "faults": faults}))?;
     } else if faults.is_empty() {
@@ -45,9 +54,20 @@ pub(super) fn check(database: &Path, json: bool) -> Result<Exit, Failure> {
     Ok(if faults.is_empty() { Exit::Ok } else { Exit::Failure })
 }
 
-pub(super) fn dead_letters(database: &Path, json: bool) -> Result<Exit, Failure> {
-    there(database)?;
-    let mut reader = SqliteReader::open(&Place::new(database)).map_err(store_failure)?;
+pub(super) fn dead_letters(database: &Database, json: bool) -> Result<Exit, Failure> {
+    match database {
+        Database::File(path) => {
+            there(path)?;
+            list_dead(SqliteReader::open(&Place::new(path)).map_err(store_failure)?, json)
+        }
+        Database::Shared { place, .. } => {
+            let store = Postgres::open(place.clone()).map_err(store_failure)?;
+            list_dead(store.reader().map_err(store_failure)?, json)
+        }
+    }
+}
+
+fn list_dead(mut reader: impl Reader, json: bool) -> Result<Exit, Failure> {
     let look = Look { dead: true, limit: MAX_LISTED, ..Look::default() };
     let mut rows = b"[".to_vec();
     reader.page(Stamp::now(), &look, MAX_BYTES, &mut rows).map_err(store_failure)?;
@@ -66,10 +86,19 @@ pub(super) fn dead_letters(database: &Path, json: bool) -> Result<Exit, Failure>
     Ok(Exit::Ok)
 }
 
-pub(super) fn import(database: &Path, from: &Path, json: bool) -> Result<Exit, Failure> {
-    let _lock = StoreLock::take(database).map_err(store_failure)?;
-    let mut store = Sqlite::open(Place::new(database)).map_err(store_failure)?;
-    let done = import::import(from, &mut store).map_err(store_failure)?;
+pub(super) fn import(database: &Database, from: &Path, json: bool) -> Result<Exit, Failure> {
+    let done = match database {
+        Database::File(path) => {
+            let _lock = StoreLock::take(path).map_err(store_failure)?;
+            let mut store = Sqlite::open(Place::new(path)).map_err(store_failure)?;
+            import::import(from, &mut store)
+        }
+        Database::Shared { place, .. } => {
+            let mut store = Postgres::open(place.clone()).map_err(store_failure)?;
+            import::import(from, &mut store)
+        }
+    };
+    let done = done.map_err(store_failure)?;
     if json {
         print_json(&json!({
             "messages": done.messages,

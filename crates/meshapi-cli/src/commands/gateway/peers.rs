@@ -1,33 +1,42 @@
 //! `meshapi gateway peers`: through the gateway that serves the database, or through one that is up for this command alone.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 
 use mesh_mailbox::Mailbox;
-use mesh_mailbox::gateway::store::StoreError;
+use mesh_mailbox::gateway::store::postgres::Postgres;
 use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, StoreLock};
+use mesh_mailbox::gateway::store::{Store, StoreError};
 use mesh_mailbox::gateway::{self, Options};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::args::PeersCommand;
+use super::database::Database;
 use super::serve::{store_failure, stored_token};
 use crate::commands::mail::{print, print_json};
 use crate::exit::{Exit, Failure};
 use crate::ui::text;
 
-pub(super) fn run(database: &Path, command: Option<&PeersCommand>, json: bool) -> Result<Exit, Failure> {
+pub(super) fn run(database: &Database, command: Option<&PeersCommand>, json: bool) -> Result<Exit, Failure> {
     let answer = crate::commands::runtime()?.block_on(async {
-        match StoreLock::take(database) {
+        let path = match database {
+            Database::File(path) => path,
+            // One more gateway for a moment: the others learn what it changes.
+            Database::Shared { place, .. } => {
+                return alone(Postgres::open(place.clone()).map_err(store_failure)?, command).await;
+            }
+        };
+        match StoreLock::take(path) {
             Ok(lock) => {
-                let answer = alone(database, command).await;
+                let store = Sqlite::open(Place::new(path)).map_err(store_failure)?;
+                let answer = alone(store, command).await;
                 drop(lock);
                 answer
             }
             Err(StoreError::InUse { .. }) => {
-                let note = std::fs::read_to_string(StoreLock::path(database)).unwrap_or_default();
+                let note = std::fs::read_to_string(StoreLock::path(path)).unwrap_or_default();
                 let token = stored_token(database)?;
                 ask(&operator(note.trim(), &token)?, command).await
             }
@@ -44,9 +53,8 @@ pub(super) fn run(database: &Path, command: Option<&PeersCommand>, json: bool) -
     Ok(Exit::Ok)
 }
 
-/// Serves the database on a port of its own for the length of one call.
-async fn alone(database: &Path, command: Option<&PeersCommand>) -> Result<Value, Failure> {
-    let store = Sqlite::open(Place::new(database)).map_err(store_failure)?;
+/// Serves a store on a port of its own for the length of one call.
+async fn alone<S: Store>(store: S, command: Option<&PeersCommand>) -> Result<Value, Failure> {
     let token = gateway::new_operator_token()?;
     let served = gateway::Gateway::new(store, Options::new(token.clone())).map_err(store_failure)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

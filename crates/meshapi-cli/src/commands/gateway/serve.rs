@@ -2,14 +2,17 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _, stderr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mesh_mailbox::gateway::store::StoreError;
+use mesh_mailbox::gateway::store::postgres::Postgres;
 use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, StoreLock};
+use mesh_mailbox::gateway::store::{Store, StoreError};
 use mesh_mailbox::gateway::{self, Options};
 use tokio::net::TcpListener;
 
-use super::args::Serve;
+use super::args::{Notify, Serve};
+use super::database::Database;
 use crate::{
     commands,
     exit::{Exit, Failure, with_causes},
@@ -23,7 +26,7 @@ const TOKEN_VARIABLE: &str = "MESH_GATEWAY_TOKEN";
 ///
 /// # Errors
 /// The address or the database cannot be had.
-pub(super) fn run(wanted: &Serve, database: &Path) -> Result<Exit, Failure> {
+pub(super) fn run(wanted: &Serve, database: &Database) -> Result<Exit, Failure> {
     let is_open = !wanted.listen.ip().is_loopback();
     if is_open && wanted.tls_cert.is_none() && !wanted.insecure {
         let message = format!(
@@ -42,23 +45,50 @@ pub(super) fn run(wanted: &Serve, database: &Path) -> Result<Exit, Failure> {
     };
     let (token, made_at) = operator_token(wanted, database)?;
     sys::raise_open_files();
-    let mut lock = StoreLock::take(database).map_err(store_failure)?;
-    let store = Sqlite::open(Place::new(database)).map_err(store_failure)?;
-    tighten(database);
     let mut options = Options::new(token);
     options.tls = tls;
     options.allow_unregistered = wanted.allow_unregistered;
+    let told = Told { database, made_at };
+    match database {
+        Database::File(path) => {
+            let mut lock = StoreLock::take(path).map_err(store_failure)?;
+            let store = Sqlite::open(Place::new(path)).map_err(store_failure)?;
+            tighten(path);
+            serve(store, options, wanted.listen, &told, |address| lock.note(address))
+        }
+        Database::Shared { place, .. } => {
+            let place = place.clone().with_notify(wanted.notify == Notify::On);
+            let store = Postgres::open(place).map_err(store_failure)?;
+            serve(store, options, wanted.listen, &told, |_| ())
+        }
+    }
+}
+
+/// What is told at the start.
+struct Told<'a> {
+    database: &'a Database,
+    /// Where the operator's token was made, if it was.
+    made_at: Option<PathBuf>,
+}
+
+fn serve<S: Store>(
+    store: S,
+    options: Options,
+    listen: SocketAddr,
+    told: &Told<'_>,
+    note: impl FnOnce(&str),
+) -> Result<Exit, Failure> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let gateway = gateway::Gateway::new(store, options).map_err(store_failure)?;
     commands::runtime()?.block_on(async {
-        let listener = TcpListener::bind(wanted.listen).await.map_err(|error| {
-            Failure::new(Exit::Failure, "listen", format!("cannot listen on {}: {error}", wanted.listen))
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            Failure::new(Exit::Failure, "listen", format!("cannot listen on {listen}: {error}"))
         })?;
         let address = format!("{scheme}://{}", listener.local_addr()?);
-        lock.note(&address);
+        note(&address);
         // For people; that nobody reads it is no failure.
-        let _ = writeln!(stderr(), "gateway on {address}, mail in {}", database.display());
-        if let Some(path) = made_at {
+        let _ = writeln!(stderr(), "gateway on {address}, mail in {}", told.database);
+        if let Some(path) = &told.made_at {
             let _ = writeln!(stderr(), "the operator's token was made: {}", path.display());
         }
         let mut signals = StopSignals::watch()?;
@@ -71,7 +101,7 @@ pub(super) fn run(wanted: &Serve, database: &Path) -> Result<Exit, Failure> {
 }
 
 /// The operator's token: from the flag's file, the environment, or the file beside the database, which is made if need be.
-fn operator_token(wanted: &Serve, database: &Path) -> Result<(String, Option<PathBuf>), Failure> {
+fn operator_token(wanted: &Serve, database: &Database) -> Result<(String, Option<PathBuf>), Failure> {
     let read = |path: &Path| -> Result<String, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Usage, "token", format!("{} cannot be read: {error}", path.display()))
@@ -91,7 +121,7 @@ fn operator_token(wanted: &Serve, database: &Path) -> Result<(String, Option<Pat
     if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()) {
         return Ok((checked(token.trim().to_owned())?, None));
     }
-    let path = super::token_path(database);
+    let path = database.token_path();
     if path.exists() {
         return Ok((checked(read(&path)?)?, None));
     }
@@ -106,11 +136,11 @@ fn operator_token(wanted: &Serve, database: &Path) -> Result<(String, Option<Pat
 ///
 /// # Errors
 /// It is in neither.
-pub(super) fn stored_token(database: &Path) -> Result<String, Failure> {
+pub(super) fn stored_token(database: &Database) -> Result<String, Failure> {
     if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()) {
         return Ok(token.trim().to_owned());
     }
-    let path = super::token_path(database);
+    let path = database.token_path();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(text.trim().to_owned()),
         Err(error) => {

@@ -6,6 +6,7 @@
 //! - `batch`: a transaction from its locks to its commit; `write`, `delivery`, `book`, `sweep`: its commands
 //! - `read`: looks
 //! - `bell` and `news`: how gateways hear of each other
+//! - `check`: looking through all of it; `load`: filling an empty one with what another store has
 //! - `text`: what PostgreSQL cannot hold
 //! - `error`: what happened, and what to do
 //!
@@ -15,9 +16,11 @@
 mod batch;
 mod bell;
 mod book;
+mod check;
 mod delivery;
 mod error;
 mod link;
+mod load;
 mod news;
 mod place;
 mod read;
@@ -40,6 +43,8 @@ use bell::Bell;
 use link::{Link, Runner, silent};
 use session::Purpose;
 
+pub use check::check;
+pub(in crate::gateway) use load::{Cells, Column, Load};
 pub use news::PostgresNews;
 pub use place::PostgresPlace;
 pub use read::PostgresReader;

@@ -180,6 +180,18 @@ pub fn backup(database: &Path, target: &Path) -> Result<(), StoreError> {
     copied.map_err(|error| StoreError::Failed(format!("{} cannot be synced: {error}", target.display())))
 }
 
+/// Opens a database of ours to read all of it.
+///
+/// # Errors
+/// It is none of ours, or cannot be read.
+#[cfg(feature = "postgres")]
+pub(in crate::gateway) fn open_quietly(database: &Path) -> Result<Connection, StoreError> {
+    let place = Place::new(database);
+    let connection = place.open_reader()?;
+    schema::check(&connection, &place.shown())?;
+    Ok(connection)
+}
+
 /// Looks through a whole database; returns what is wrong with it, nothing when it is sound.
 ///
 /// # Errors
