@@ -16,7 +16,7 @@ pub(super) fn answer(toolbox: &Toolbox, op: &str, input: &Value) -> Outcome {
         "toolbar" => {
             let columns = input["cols"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(80);
             output(
-                json!({"text": format!("{}\n", toolbar::row(mode(input), Standing::Unknown, columns).plain())}),
+                json!({"text": format!("{}\n", toolbar::row(mode(input), Standing::Unknown, 0, columns).plain())}),
             )
         }
         "modeline" => {

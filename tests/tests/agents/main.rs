@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as loudly as tests")]
 
 mod hostile;
+mod prompt;
 mod queue;
 mod turns;
 

@@ -13,49 +13,32 @@ use std::{
 use mesh_agent::mail::{
     CareFuture, Letter, Mail, MailError, MailFuture, Mailroom, News, Outcome, Peer, Posted,
 };
-use mesh_mailbox::{
-    Attempt, ClientError, Envelope, IdempotencyKey, Inbox, Kind, Look, Mailbox, Outbox, Outgoing, ThreadId,
-    guard,
-    outbox::{pause, random},
-};
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use mesh_mailbox::{ClientError, Envelope, Look, Mailbox, Outbox};
+use serde_json::Value;
 
-use super::{
-    Account, Allowance,
-    account::MailValues,
-    hold::{Held, Hold, Waiting, Work, answer_key, parent_of, thread_of},
-    journal::Journal,
-    watch,
-};
+use super::{Account, account::MailValues, hold::Hold, journal::Journal, watch};
 use crate::exit::with_causes;
 
 /// For how long a message is held before it is held anew. Our choice: a crash delays a message by at most so much.
 pub const LEASE: Duration = Duration::from_secs(60);
-/// How long one request waits for mail: a gateway's longest is 60 s.
-const POLL: Duration = Duration::from_secs(20);
 /// How often a message is tried before it is left in the outbox, and an acknowledgement before it is left to the journal.
-const TRIES: u32 = 3;
-/// Most bytes of text that an acknowledgement carries. From the gateway's limits, in characters.
-const NOTE_CHARS: usize = 2_000;
-/// Most characters of a message. From the gateway's limits.
-const CONTENT_CHARS: usize = 200_000;
+pub(super) const TRIES: u32 = 3;
 
 /// Called when what waits has changed.
 pub type Bell = Arc<dyn Fn() + Send + Sync>;
 
 /// The mailbox of a session.
 pub struct Desk {
-    account: Account,
-    mailbox: Mailbox,
-    outbox: Outbox,
+    pub(super) account: Account,
+    pub(super) mailbox: Mailbox,
+    pub(super) outbox: Outbox,
     pub(super) journal: Journal,
-    values: MailValues,
+    pub(super) values: MailValues,
     /// Values that go into no message, whatever they look like.
-    secrets: Vec<String>,
-    lease: Duration,
+    pub(super) secrets: Vec<String>,
+    pub(super) lease: Duration,
     /// Keys of messages that an earlier process wrote down and did not send: whoever looks for mail sends them at once.
-    left: BTreeSet<String>,
+    pub(super) left: BTreeSet<String>,
     pub(super) shared: Arc<Shared>,
     _watch: watch::Watch,
 }
@@ -65,13 +48,6 @@ pub(super) struct Shared {
     hold: Mutex<Hold>,
     bell: Mutex<Option<Bell>>,
     is_live: Mutex<bool>,
-}
-
-/// A message that a run works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// The message.
-    pub mail: Mail,
 }
 
 impl Shared {
@@ -145,417 +121,6 @@ impl Desk {
     /// Tells the user of mail as it comes, or does not.
     pub fn set_live(&self, live: bool) {
         *self.shared.is_live.lock().unwrap_or_else(PoisonError::into_inner) = live;
-    }
-
-    /// What a peer's messages may start at the prompt: what was said there goes before the settings file.
-    pub fn allowance(&self, peer: &str) -> Option<Allowance> {
-        self.journal.auto(peer).unwrap_or_else(|| self.values.auto_reply.get(peer).copied())
-    }
-
-    /// Peers whose messages may start turns.
-    pub fn allowances(&self) -> Vec<(String, Allowance)> {
-        let stored = self.values.auto_reply.iter().map(|(peer, allowance)| (peer.clone(), Some(*allowance)));
-        let mut all: std::collections::BTreeMap<String, Option<Allowance>> = stored.collect();
-        all.extend(self.journal.autos());
-        all.into_iter().filter_map(|(peer, allowance)| Some((peer, allowance?))).collect()
-    }
-
-    /// Lets a peer's messages start turns at the prompt, or takes that back.
-    ///
-    /// # Errors
-    /// It cannot be kept.
-    pub fn allow(&self, peer: &str, allowance: Option<Allowance>) -> std::io::Result<()> {
-        self.journal.allow(peer, allowance)
-    }
-
-    /// Claims messages; what was dealt with before is acknowledged again and left out.
-    async fn claim(
-        &self,
-        max: usize,
-        wait: Duration,
-        thread: Option<&str>,
-    ) -> Result<Vec<Held>, ClientError> {
-        loop {
-            let envelopes = self.claim_rows(max, wait.min(POLL), thread).await?;
-            let is_empty = envelopes.is_empty();
-            let mut taken = Vec::new();
-            for envelope in envelopes {
-                let lease = envelope.extra.get("lease_id").and_then(Value::as_str).map(str::to_owned);
-                let held = Held { mail: mail(envelope, true), lease, decided: None };
-                let at = held.mail.at.as_deref().unwrap_or_default();
-                match self.journal.answered(self.node(), held.mail.id, at) {
-                    Some(outcome) => {
-                        self.shared.hold().gone(held.mail.id);
-                        self.acknowledge(&held, outcome, None).await;
-                    }
-                    None => taken.push(held),
-                }
-            }
-            if is_empty || !taken.is_empty() {
-                return Ok(taken);
-            }
-        }
-    }
-
-    async fn claim_rows(
-        &self,
-        max: usize,
-        wait: Duration,
-        thread: Option<&str>,
-    ) -> Result<Vec<Envelope>, ClientError> {
-        let mut body = json!({
-            "to": self.node(), "max": max, "lease_s": self.lease.as_secs_f64(), "wait": wait.as_secs_f64(),
-        });
-        if let Some(thread) = thread {
-            body["thread_id"] = thread.into();
-        }
-        match self.mailbox.call("POST", "/messages/claim", Some(&body), wait).await {
-            Ok(answer) => Ok(Inbox::from_json(&answer)?.envelopes),
-            // The Python gateway knows no leases: what is unread is taken, and marked read at the end.
-            Err(ClientError::Refused { status: 404 | 405 | 501, .. }) if thread.is_none() => {
-                let limit = u32::try_from(max).ok();
-                let look = Look { limit, oldest_first: true, wait, ..Look::unread() };
-                let rows = self.mailbox.fetch(&look).await?.envelopes;
-                let held: Vec<i64> = self.shared.hold().held.iter().map(|held| held.mail.id).collect();
-                Ok(rows.into_iter().filter(|row| !held.contains(&row.id.0)).collect())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The same until something came, the time is over, or it cannot be had.
-    async fn claim_within(&self, max: usize, wait: Duration) -> Result<Vec<Held>, ClientError> {
-        let deadline = Instant::now() + wait;
-        let mut failures = 0;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Work on one message takes only the answers to what it asked itself.
-            let work = self.shared.hold().work.clone().filter(|work| work.is_alone);
-            let claimed = match &work {
-                None => self.claim(max, left, None).await,
-                Some(work) if work.threads.is_empty() => Ok(Vec::new()),
-                Some(work) => self.claim_of(&work.threads, max, left).await,
-            };
-            match claimed {
-                Ok(held) if !held.is_empty() => {
-                    let mut hold = self.shared.hold();
-                    held.iter().for_each(|held| hold.hold(held.clone()));
-                    drop(hold);
-                    self.shared.ring();
-                    return Ok(held);
-                }
-                Ok(_) if left.is_zero() || work.is_some_and(|work| work.threads.is_empty()) => {
-                    return Ok(Vec::new());
-                }
-                Ok(_) => failures = 0,
-                Err(error) if error.is_transient() && !left.is_zero() => {
-                    failures += 1;
-                    tracing::warn!(%error, "the gateway cannot be asked for mail");
-                    tokio::time::sleep(pause(failures, None, random()).min(left)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Claims in any of these threads.
-    async fn claim_of(
-        &self,
-        threads: &BTreeSet<String>,
-        max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Held>, ClientError> {
-        /// A request waits in one thread: with several it goes round.
-        const ROUND: Duration = Duration::from_secs(1);
-        let wait = if threads.len() > 1 { wait.min(ROUND) } else { wait };
-        for thread in threads {
-            let held = self.claim(max, wait, Some(thread)).await?;
-            if !held.is_empty() {
-                return Ok(held);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// The next message of the queue to work on by itself; `None` when none came in time.
-    ///
-    /// # Errors
-    /// The gateway refuses.
-    ///
-    /// # Cancel safety
-    /// A message that was just taken comes again when its lease has ended.
-    pub async fn next_job(&self, wait: Duration) -> Result<Option<Job>, ClientError> {
-        self.shared.hold().work = None;
-        let taken = self.claim_within(1, wait).await?;
-        Ok(taken.into_iter().next().map(|held| self.begin(held.mail, true)))
-    }
-
-    /// The next message that may start a turn at the prompt, with the tokens that it may use; or why one may not.
-    ///
-    /// # Errors
-    /// The gateway refuses.
-    ///
-    /// # Cancel safety
-    /// That of [`Desk::next_job`].
-    pub async fn next_auto(&self) -> Result<Option<Job>, ClientError> {
-        let (thread, is_any) = {
-            let hold = self.shared.hold();
-            let may = |waiting: &Waiting| waiting.is_verified && self.allowance(&waiting.from).is_some();
-            let Some((_, first)) = hold.waiting().find(|(_, waiting)| may(waiting)) else { return Ok(None) };
-            (first.thread.clone(), hold.waiting().all(|(_, waiting)| may(waiting)))
-        };
-        // A claim cannot name a sender: without a thread it might take what is not meant.
-        if thread.is_none() && !is_any {
-            return Ok(None);
-        }
-        let claimed = self.claim(1, Duration::ZERO, thread.as_deref()).await?;
-        let Some(held) = claimed.into_iter().next() else { return Ok(None) };
-        if !held.mail.is_verified || self.allowance(&held.mail.from).is_none() {
-            self.give_back(&held, Duration::ZERO).await;
-            return Ok(None);
-        }
-        self.shared.hold().hold(held.clone());
-        Ok(Some(self.begin(held.mail, false)))
-    }
-
-    /// Whether mail waits that may start a turn.
-    pub fn has_auto(&self) -> bool {
-        let hold = self.shared.hold();
-        let mut waiting = hold.waiting();
-        waiting.any(|(_, waiting)| waiting.is_verified && self.allowance(&waiting.from).is_some())
-    }
-
-    fn begin(&self, mail: Mail, is_alone: bool) -> Job {
-        let (id, from) = (mail.id, mail.from.clone());
-        let threads = BTreeSet::new();
-        self.shared.hold().work = Some(Work { id, from, threads, is_answered: false, is_alone });
-        Job { mail }
-    }
-
-    /// What the message's thread may still use.
-    ///
-    /// # Errors
-    /// Nothing; why.
-    pub fn budget(&self, job: &Job, allowance: Allowance) -> Result<u64, String> {
-        let (thread, has_thread) = self.account_of(job);
-        let allowance = if has_thread { allowance } else { allowance.without_thread() };
-        allowance.next(self.journal.used(self.node(), &job.mail.from, &thread))
-    }
-
-    /// What a thread may use of a worker.
-    pub fn worker_allowance(&self) -> Allowance {
-        self.values.thread
-    }
-
-    /// Notes what a message's turn has used.
-    ///
-    /// # Errors
-    /// It cannot be kept: then no further turn may run.
-    pub fn spend(&self, job: &Job, tokens: u64) -> std::io::Result<()> {
-        self.journal.spend(self.node(), &job.mail.from, &self.account_of(job).0, tokens)
-    }
-
-    /// The thread whose books a message is in: messages without one count by the day.
-    fn account_of(&self, job: &Job) -> (String, bool) {
-        match &job.mail.thread {
-            Some(thread) => (thread.clone(), true),
-            None => {
-                let day: String = job.mail.at.as_deref().unwrap_or_default().chars().take(10).collect();
-                (format!("@{day}"), false)
-            }
-        }
-    }
-
-    /// Whether this message is the answer to a question of earlier work that is not done: it is that work's, which comes again.
-    pub fn is_of_unfinished_work(&self, job: &Job) -> bool {
-        let parent =
-            job.mail.thread.as_deref().and_then(|thread| parent_of(thread, self.node(), &job.mail.from));
-        parent.is_some_and(|parent| !self.journal.knows(self.node(), parent))
-    }
-
-    /// Whether the answer to this message was written before a crash.
-    pub fn is_answer_written(&self, job: &Job) -> bool {
-        let key = answer_key(&job.mail);
-        self.left.contains(&key) || self.outbox.find(&key).is_ok()
-    }
-
-    /// Whether the model itself has given the sender an answer in this turn.
-    pub fn is_answered(&self) -> bool {
-        self.shared.hold().work.as_ref().is_some_and(|work| work.is_answered)
-    }
-
-    /// What the model said comes of a message that is held.
-    pub fn decided(&self, job: &Job) -> Option<(Outcome, Option<String>)> {
-        let hold = self.shared.hold();
-        hold.held.iter().find(|held| held.mail.id == job.mail.id).and_then(|held| held.decided.clone())
-    }
-
-    /// Writes the answer to a message down, to be sent under its one key.
-    ///
-    /// # Errors
-    /// It must not be sent, or cannot be kept.
-    pub fn write_answer(&self, job: &Job, kind: Kind, text: &str) -> Result<(), MailError> {
-        let text: String = text.chars().take(CONTENT_CHARS).collect();
-        let mut message = self.composed(&job.mail.from, kind, &text)?;
-        message.thread_id = ThreadId::new(thread_of(&job.mail)).ok();
-        message.key = IdempotencyKey::new(answer_key(&job.mail))
-            .map_err(|error| MailError::Wrong(error.to_string()))?;
-        let put = self.outbox.put(self.gateway(), self.node(), &message);
-        put.map_err(|error| MailError::Wrong(with_causes(&error)))
-    }
-
-    /// Ends the work on a message: the journal, then what waits in the outbox, then the acknowledgements.
-    ///
-    /// # Errors
-    /// The journal cannot be written: the message comes again.
-    pub async fn finish(&self, job: &Job, outcome: Outcome, note: Option<&str>) -> std::io::Result<()> {
-        {
-            let mut hold = self.shared.hold();
-            for held in hold.held.iter_mut().filter(|held| held.mail.id == job.mail.id) {
-                held.decided = Some((outcome, note.map(str::to_owned)));
-            }
-            hold.work = None;
-        }
-        let held = self.shared.hold().release(false);
-        let done = self.note_all(&held);
-        self.send_answer(job).await;
-        self.acknowledge_all(&held).await;
-        done
-    }
-
-    /// Gives a message back, and what was taken for it; it can be taken again after this delay.
-    pub async fn hand_back(&self, delay: Duration) {
-        self.shared.hold().work = None;
-        let held = self.shared.hold().release(true);
-        for held in &held {
-            self.give_back(held, delay).await;
-        }
-    }
-
-    /// Sends the answer that was written for a message, whichever gateway it was written for: the store behind them may be one.
-    async fn send_answer(&self, job: &Job) {
-        let key = answer_key(&job.mail);
-        let Ok(entry) = self.outbox.find(&key) else { return };
-        for attempt in 1..=TRIES {
-            match self.mailbox.send(&entry.message).await {
-                Ok(_) => break,
-                // Another version of it is stored: it was answered.
-                Err(ClientError::Refused { status: 409, .. }) => break,
-                Err(error) if error.is_transient() && attempt < TRIES => {
-                    tokio::time::sleep(pause(attempt, None, random())).await;
-                }
-                // It waits in the outbox, and goes out when the gateway answers.
-                Err(error) if error.is_transient() => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the answer to a message was refused");
-                    break;
-                }
-            }
-        }
-        if let Err(error) = self.outbox.remove(entry.key()) {
-            tracing::warn!(%error, "the outbox cannot be written; what is in it is sent again under its key");
-        }
-        let _ = self.journal.write_to(entry.message.to.as_str());
-    }
-
-    fn composed(&self, to: &str, kind: Kind, content: &str) -> Result<Outgoing, MailError> {
-        let literals: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
-        if let Some(leak) = guard::live(content, &literals) {
-            let error = ClientError::SecretInContent { label: leak.label };
-            return Err(MailError::Wrong(error.to_string()));
-        }
-        self.mailbox.compose(to, kind, content).map_err(|error| MailError::Wrong(error.to_string()))
-    }
-
-    async fn send(&self, letter: &Letter) -> Result<Posted, MailError> {
-        let kind: Kind = letter
-            .kind
-            .parse()
-            .map_err(|error: mesh_mailbox::MailboxError| MailError::Wrong(error.to_string()))?;
-        let mut message = self.composed(&letter.to, kind, &letter.content)?;
-        let to = message.to.as_str().to_owned();
-        let key = {
-            let mut hold = self.shared.hold();
-            let thread = letter.thread.clone().or_else(|| hold.thread_for(self.node(), &to));
-            if let Some(thread) = &thread {
-                message.thread_id =
-                    Some(ThreadId::new(thread.clone()).map_err(|error| MailError::Wrong(error.to_string()))?);
-            }
-            let key = hold.key_for(&to);
-            if let Some(work) = &mut hold.work {
-                work.is_answered |= to == work.from && kind == Kind::Answer;
-                work.threads
-                    .extend(thread.filter(|thread| parent_of(thread, self.node(), &to) == Some(work.id)));
-            }
-            key
-        };
-        if let Some(key) = &key {
-            message.key = IdempotencyKey::new(key).map_err(|error| MailError::Wrong(error.to_string()))?;
-        }
-        let attempt = self.outbox.send(&self.mailbox, &message, TRIES).await;
-        let posted = match attempt.map_err(|error| MailError::Wrong(with_causes(&error)))? {
-            Attempt::Sent(receipt) if receipt.is_replay && key.is_some() => Posted::Before,
-            Attempt::Sent(receipt) => Posted::Stored { id: receipt.id },
-            Attempt::Queued(cause) => Posted::Queued { cause: with_causes(&cause) },
-            Attempt::Refused(ClientError::Refused { status: 409, .. }) if key.is_some() => Posted::Before,
-            Attempt::Refused(error) => return Err(refusal(&error)),
-        };
-        if let Err(error) = self.journal.write_to(&to) {
-            tracing::warn!(%error, "the mail's journal cannot be written");
-        }
-        Ok(posted)
-    }
-
-    /// Notes what is held as dealt with, before any of it is acknowledged.
-    fn note_all(&self, held: &[Held]) -> std::io::Result<()> {
-        for Held { mail, decided, .. } in held {
-            let outcome = decided.as_ref().map_or(Outcome::Done, |(outcome, _)| *outcome);
-            self.journal.answer(self.node(), mail.id, mail.at.as_deref().unwrap_or_default(), outcome)?;
-        }
-        Ok(())
-    }
-
-    async fn acknowledge_all(&self, held: &[Held]) {
-        for held in held {
-            let (outcome, note) = held.decided.clone().unwrap_or_default();
-            self.acknowledge(held, outcome, note.as_deref()).await;
-        }
-    }
-
-    /// Acknowledges a message. Where that is lost, the message comes again, and the journal knows it.
-    async fn acknowledge(&self, held: &Held, outcome: Outcome, note: Option<&str>) {
-        let path = format!("/messages/{}/ack", held.mail.id);
-        for attempt in 1..=TRIES {
-            let done = match &held.lease {
-                None => self.mailbox.mark_read(held.mail.id).await,
-                Some(lease) => {
-                    let mut body = json!({ "lease_id": lease, "outcome": outcome.as_str() });
-                    if let Some(note) = note {
-                        body["note"] = note.chars().take(NOTE_CHARS).collect::<String>().into();
-                    }
-                    self.mailbox.call("POST", &path, Some(&body), Duration::ZERO).await.map(drop)
-                }
-            };
-            match done {
-                Err(error) if error.is_transient() && attempt < TRIES => {
-                    tokio::time::sleep(pause(attempt, None, random())).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, id = held.mail.id, "a message cannot be acknowledged; it will come again and be known");
-                    return;
-                }
-                Ok(()) => return,
-            }
-        }
-    }
-
-    async fn give_back(&self, held: &Held, delay: Duration) {
-        let Some(lease) = &held.lease else { return };
-        let body = json!({ "lease_id": lease, "delay_s": delay.as_secs_f64() });
-        let path = format!("/messages/{}/nack", held.mail.id);
-        if let Err(error) = self.mailbox.call("POST", &path, Some(&body), Duration::ZERO).await {
-            tracing::warn!(%error, id = held.mail.id, "a message cannot be given back; it is free when its lease ends");
-        }
     }
 }
 
@@ -662,7 +227,7 @@ impl Mailroom for Desk {
 }
 
 /// What a gateway's refusal is to the model: what we found wrong ourselves is said as it is.
-fn refusal(error: &ClientError) -> MailError {
+pub(super) fn refusal(error: &ClientError) -> MailError {
     match error {
         ClientError::Invalid(_) | ClientError::SecretInContent { .. } | ClientError::NoGateway => {
             MailError::Wrong(error.to_string())
@@ -671,7 +236,7 @@ fn refusal(error: &ClientError) -> MailError {
     }
 }
 
-fn mail(envelope: Envelope, is_shown: bool) -> Mail {
+pub(super) fn mail(envelope: Envelope, is_shown: bool) -> Mail {
     let flag = |field: &str| envelope.extra.get(field) == Some(&Value::Bool(true));
     Mail {
         id: envelope.id.0,

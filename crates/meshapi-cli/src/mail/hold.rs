@@ -13,6 +13,7 @@ pub(super) struct Waiting {
     pub(super) from: String,
     pub(super) is_verified: bool,
     pub(super) thread: Option<String>,
+    pub(super) at: Option<String>,
 }
 
 /// A message that is worked on.
@@ -44,6 +45,8 @@ pub(super) struct Hold {
     waiting: BTreeMap<i64, Waiting>,
     pub(super) held: Vec<Held>,
     told: BTreeSet<i64>,
+    /// Messages of which was said that they start no turn any more.
+    pub(super) spent: BTreeSet<i64>,
     pub(super) work: Option<Work>,
     /// Messages of this turn to each peer.
     sent: HashMap<String, u32>,
@@ -89,8 +92,8 @@ impl Hold {
         let held = std::mem::take(&mut self.held);
         if given_back {
             for Held { mail, .. } in &held {
-                let (from, thread) = (mail.from.clone(), mail.thread.clone());
-                self.waiting.insert(mail.id, Waiting { from, is_verified: mail.is_verified, thread });
+                let (from, thread, at) = (mail.from.clone(), mail.thread.clone(), mail.at.clone());
+                self.waiting.insert(mail.id, Waiting { from, is_verified: mail.is_verified, thread, at });
             }
         }
         held
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
 
     fn waiting(from: &str) -> Waiting {
-        Waiting { from: from.into(), is_verified: true, thread: None }
+        Waiting { from: from.into(), is_verified: true, thread: None, at: None }
     }
 
     fn held(id: i64, from: &str, thread: Option<&str>) -> Held {

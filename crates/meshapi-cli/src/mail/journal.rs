@@ -18,6 +18,8 @@ use crate::config::Folder;
 
 /// Name of the file in the mail's folder.
 pub const FILE: &str = "agent.jsonl";
+/// The first line. A file without one is of this version too.
+const HEADER: &str = r#"{"agent":1}"#;
 /// Bytes beyond which the file is written anew when it is opened. Our choice: some 10,000 messages.
 const COMPACT_BYTES: u64 = 1 << 20;
 /// Answered messages that are kept then. Older ones are long acknowledged: a gateway gives a message out five times.
@@ -73,6 +75,9 @@ impl Said {
     fn read(&mut self, bytes: &[u8]) -> u64 {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         for line in bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if line == HEADER.as_bytes() {
+                continue;
+            }
             match serde_json::from_slice(line) {
                 Ok(line) => self.take(line),
                 // One that was cut off, or is of a later version.
@@ -91,6 +96,9 @@ impl Journal {
     pub fn open(folder: &Path) -> io::Result<Journal> {
         let journal = Journal { folder: Folder::at(folder), state: Mutex::default() };
         if journal.folder.file(FILE).exists() {
+            if is_foreign(&journal.folder.file(FILE))? {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it was written by another version"));
+            }
             journal.refresh()?;
             if journal.lock().1 > COMPACT_BYTES {
                 journal.compact()?;
@@ -131,9 +139,12 @@ impl Journal {
         file.lock()?;
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        if ends_within_a_line(&self.folder.file(FILE))? {
-            text.insert(0, b'\n');
-        }
+        let head = match (file.metadata()?.len(), ends_within_a_line(&self.folder.file(FILE))?) {
+            (0, _) => format!("{HEADER}\n"),
+            (_, true) => "\n".to_owned(),
+            (_, false) => String::new(),
+        };
+        text.splice(0..0, head.into_bytes());
         file.write_all(&text)?;
         file.sync_data()?;
         drop(file);
@@ -163,7 +174,7 @@ impl Journal {
             lines.extend((1..used.turns).map(|_| turn(0)));
         }
         lines.extend(said.auto.into_iter().map(|(peer, allowance)| Line::Auto { peer, allowance }));
-        let mut text = Vec::new();
+        let mut text = format!("{HEADER}\n").into_bytes();
         for line in lines {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
@@ -259,6 +270,14 @@ impl Journal {
     }
 }
 
+/// Whether the first line names a version that we do not know.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    std::fs::File::open(path)?.take(64).read_to_end(&mut begin)?;
+    let first = begin.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(first.starts_with(br#"{"agent":"#) && first != HEADER.as_bytes())
+}
+
 fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     let mut file = std::fs::File::open(path)?;
     if file.metadata()?.len() == 0 {
@@ -305,6 +324,18 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_journal_of_a_later_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, "{\"agent\":2}\n").unwrap();
+        assert!(Journal::open(folder.path()).is_err());
+        std::fs::remove_file(&path).unwrap();
+        Journal::open(folder.path()).unwrap().write_to("bob").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"agent\":1}\n{\"op\":\"wrote\",\"to\":\"bob\"}\n");
     }
 
     #[test]

@@ -81,8 +81,12 @@ async fn count(mailbox: &Mailbox, outbox: &Outbox, shared: &Shared) {
                         seen.insert(row.id.0);
                     }
                     let is_verified = row.extra.get("verified") == Some(&Value::Bool(true));
-                    let waiting =
-                        Waiting { from: row.from_node.clone(), is_verified, thread: row.thread_id.clone() };
+                    let waiting = Waiting {
+                        from: row.from_node.clone(),
+                        is_verified,
+                        thread: row.thread_id.clone(),
+                        at: row.created_at.clone(),
+                    };
                     is_new |= shared.hold().arrived(row.id.0, waiting);
                 }
                 after = next.unwrap_or(0);

@@ -60,7 +60,10 @@ impl Core {
         let cwd = std::env::current_dir().map_err(|error| {
             Failure::new(Exit::Usage, "usage", format_args!("the working directory cannot be used: {error}"))
         })?;
-        let wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
+        let mut wired = wiring::wire(&config, &key, &cwd, env.home.as_deref(), mode, Some(asker))?;
+        if let Some(warning) = wired.mail_warning.take() {
+            person.say(&[Line::prose(Style::Warn, &warning)]);
+        }
         guard.keep(wired.servers.clone());
         let rules = wired.permissions.rules().clone();
         let attachments = Attachments::new(&cwd, env.home.as_deref()).with_rules(rules);

@@ -4,21 +4,22 @@ use std::{
     borrow::Cow,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use mesh_agent::{SharedMode, builtin::Servers};
 use reedline::{
-    Color, ColumnarMenu, EditCommand, EditMode, Emacs, Highlighter, Hinter, History, MenuBuilder, Prompt,
-    PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
-    ReedlineRawEvent, Signal, StyledText, default_emacs_keybindings,
+    Color, ColumnarMenu, EditCommand, EditMode, Emacs, ExternalPrinter, Highlighter, Hinter, History,
+    MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline,
+    ReedlineEvent, ReedlineMenu, ReedlineRawEvent, Signal, StyledText, default_emacs_keybindings,
 };
 
 use crate::{
     config::Folder,
     confine::SharedStanding,
+    mail::{Desk, desk::Bell},
     repl::{complete::Commands, history::PromptHistory},
     ui::{
         line::{Line, Style},
@@ -32,6 +33,8 @@ use crate::{
 pub enum Read {
     /// They entered this.
     Text(String),
+    /// Mail came that may start a turn, and nothing was typed.
+    Mail,
     /// They want to leave.
     Leave,
 }
@@ -40,8 +43,20 @@ pub enum Read {
 pub struct Editor {
     line: Reedline,
     look: Look,
-    /// The line was empty when it was painted last.
-    is_empty: Arc<AtomicBool>,
+    /// What is known of the line.
+    typed: Arc<Typed>,
+    /// A person is at the prompt.
+    is_reading: Arc<AtomicBool>,
+    /// Looks whether there is mail to tell of.
+    bell: Option<Bell>,
+}
+
+/// The line as it was painted last.
+#[derive(Debug, Default)]
+struct Typed {
+    is_started: AtomicBool,
+    /// So many bytes, line feeds counted as whole rows.
+    bytes: AtomicUsize,
 }
 
 impl Editor {
@@ -53,6 +68,7 @@ impl Editor {
         mode: SharedMode,
         sandbox: SharedStanding,
         servers: Servers,
+        mail: Option<Arc<Desk>>,
     ) -> Editor {
         let mut keys = default_emacs_keybindings();
         let newline = || ReedlineEvent::Edit(vec![EditCommand::InsertNewline]);
@@ -66,7 +82,8 @@ impl Editor {
             ReedlineEvent::UntilFound(vec![complete, ReedlineEvent::MenuNext]),
         );
         let menu = ColumnarMenu::default().with_name(MENU).with_marker(SIGN).with_columns(1);
-        let is_empty = Arc::new(AtomicBool::new(true));
+        let typed = Arc::new(Typed::default());
+        let unread = mail.clone();
         let line = Reedline::create()
             .use_bracketed_paste(true)
             .with_ansi_colors(look.theme().is_coloured())
@@ -75,8 +92,8 @@ impl Editor {
                 mode: mode.clone(),
                 look: look.clone(),
             }))
-            .with_hinter(Box::new(Below { look: look.clone(), mode, sandbox, servers }))
-            .with_highlighter(Box::new(Watch(Arc::clone(&is_empty))))
+            .with_hinter(Box::new(Below { look: look.clone(), mode, sandbox, servers, mail: unread }))
+            .with_highlighter(Box::new(Watch(Arc::clone(&typed))))
             .with_completer(Box::new(commands))
             .with_quick_completions(true)
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)));
@@ -84,7 +101,12 @@ impl Editor {
             Ok(history) => line.with_history(Box::new(history) as Box<dyn History>),
             Err(_) => line,
         };
-        Editor { line, look, is_empty }
+        let is_reading = Arc::new(AtomicBool::new(false));
+        let (line, bell) = match mail {
+            Some(desk) => with_bell(line, &desk, &look, &typed, &is_reading),
+            None => (line, None),
+        };
+        Editor { line, look, typed, is_reading, bell }
     }
 
     /// Waits for a line; `draft` stands there already.
@@ -97,16 +119,74 @@ impl Editor {
         }
         self.look.ask();
         let sign = Sign { look: self.look.clone() };
+        let _reading = Reading::begin(&self.is_reading);
+        // What came just before.
+        if let Some(bell) = &self.bell {
+            bell();
+        }
         loop {
             match self.line.read_line(&sign)? {
                 Signal::Success(text) => return Ok(Read::Text(text)),
                 Signal::CtrlD => return Ok(Read::Leave),
                 // reedline empties the line: only one on an empty line leaves.
-                Signal::CtrlC if self.is_empty.load(Ordering::Relaxed) => return Ok(Read::Leave),
+                Signal::CtrlC if !self.typed.is_started.load(Ordering::Relaxed) => return Ok(Read::Leave),
+                Signal::ExternalBreak(text) if text.is_empty() => {
+                    // The sign and the rows below it make room for the turn.
+                    terminal::write("\r\x1b[J")?;
+                    return Ok(Read::Mail);
+                }
                 _ => {}
             }
         }
     }
+}
+
+/// A person is at the prompt until this is dropped.
+struct Reading<'a>(&'a AtomicBool);
+
+impl Reading<'_> {
+    fn begin(is_reading: &AtomicBool) -> Reading<'_> {
+        is_reading.store(true, Ordering::Relaxed);
+        Reading(is_reading)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Has mail that comes while a person is at the prompt told above the line, and marked below it; on an empty line it may start a turn.
+///
+/// A line that takes more than one row is left alone: the note stands there when the next prompt does.
+fn with_bell(
+    mut line: Reedline,
+    desk: &Arc<Desk>,
+    look: &Look,
+    typed: &Arc<Typed>,
+    is_reading: &Arc<AtomicBool>,
+) -> (Reedline, Option<Bell>) {
+    let printer = ExternalPrinter::default();
+    let (notes, repaint, brake) = (printer.sender(), line.repaint_signal(), Arc::new(AtomicBool::new(false)));
+    let line = line.with_external_printer(printer).with_break_signal(Arc::clone(&brake));
+    let (weak, look) = (Arc::downgrade(desk), look.clone());
+    let (typed, is_reading) = (Arc::clone(typed), Arc::clone(is_reading));
+    let bell: Bell = Arc::new(move || {
+        let Some(desk) = weak.upgrade().filter(|_| is_reading.load(Ordering::Relaxed)) else { return };
+        let width = typed.bytes.load(Ordering::Relaxed) + text::width(SIGN) + 1;
+        if width < terminal::size().columns {
+            for told in desk.notes() {
+                let _ = notes.try_send(look.theme().paint(&told));
+            }
+        }
+        repaint.request_repaint();
+        if !typed.is_started.load(Ordering::Relaxed) && desk.has_auto() {
+            brake.store(true, Ordering::Relaxed);
+        }
+    });
+    desk.on_change(Some(Arc::clone(&bell)));
+    (line, Some(bell))
 }
 
 const MENU: &str = "commands";
@@ -170,6 +250,7 @@ struct Below {
     mode: SharedMode,
     sandbox: SharedStanding,
     servers: Servers,
+    mail: Option<Arc<Desk>>,
 }
 
 impl Hinter for Below {
@@ -184,7 +265,8 @@ impl Hinter for Below {
             rows.push_str(&format!("\n{}", theme.paint(&row)));
         }
         // The last cell stays free: a full row would wrap.
-        let row = toolbar::row(self.mode.get(), self.sandbox.get(), columns);
+        let unread = self.mail.as_ref().map_or(0, |desk| desk.unread());
+        let row = toolbar::row(self.mode.get(), self.sandbox.get(), unread, columns);
         let row = wrap::rows(row, columns.saturating_sub(1).max(1));
         if let Some(row) = row.first() {
             rows.push_str(&format!("\n{}", theme.paint(row)));
@@ -202,11 +284,13 @@ impl Hinter for Below {
 }
 
 /// Shows the line as it is typed, and knows whether it was empty: reedline asks at every change, whatever its mode.
-struct Watch(Arc<AtomicBool>);
+struct Watch(Arc<Typed>);
 
 impl Highlighter for Watch {
     fn highlight(&self, line: &str, _: usize) -> StyledText {
-        self.0.store(line.is_empty(), Ordering::Relaxed);
+        let rows = line.matches('\n').count();
+        self.0.is_started.store(!line.is_empty(), Ordering::Relaxed);
+        self.0.bytes.store(line.len() + rows * usize::from(u16::MAX), Ordering::Relaxed);
         let mut text = StyledText::new();
         text.push((Default::default(), line.to_owned()));
         text

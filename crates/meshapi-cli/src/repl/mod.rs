@@ -18,12 +18,13 @@ pub mod turn;
 
 use std::collections::VecDeque;
 
-use mesh_agent::Interrupt;
-use mesh_client::wire::Content;
+use mesh_agent::{Budget, Interrupt, mail::clean_name};
+use mesh_client::wire::{Content, ToolCall};
 
 use crate::{
     config::{Config, Environment},
     exit::{Exit, Failure},
+    mail::settle::{self, Settled},
     repl::{
         ask::TerminalAsk,
         complete::Commands,
@@ -40,6 +41,9 @@ use crate::{
     },
     wiring::Wired,
 };
+
+/// What a model is told to do with a message that may start a turn: the user has said no more than that it may.
+const ALLOWED: &str = "The user lets you answer this peer without being asked each time.";
 
 /// An interactive session.
 pub struct Session {
@@ -84,19 +88,36 @@ impl Session {
         let settings = self.core.wired.agent.settings().clone();
         let commands = Commands::new(&cwd, self.core.models.clone(), settings);
         let sandbox = self.core.wired.confined.standing().clone();
-        let mut editor = Editor::new(folder, commands, self.look.clone(), mode, sandbox, servers);
+        let mail = self.core.wired.mail.clone();
+        let mut editor =
+            Editor::new(folder, commands, self.look.clone(), mode, sandbox, servers, mail.clone());
+        // A peer whom the user allowed so much may have written before.
+        let mut may_answer = true;
         let mut queue: VecDeque<String> = VecDeque::new();
         let mut draft = String::new();
         loop {
+            if may_answer && queue.is_empty() && mail.as_ref().is_some_and(|desk| desk.has_auto()) {
+                may_answer = self.answer_mail(&mut queue, &mut draft)?;
+                if self.screen.is_gone() {
+                    break;
+                }
+                continue;
+            }
             let text = match queue.pop_front() {
                 Some(message) => {
                     self.print(&[banner::rule(&cwd, terminal::size().columns), banner::entered(&message)]);
                     message
                 }
                 None => {
+                    let notes = mail.as_ref().map(|desk| desk.notes()).unwrap_or_default();
+                    self.print(&notes);
                     self.print(&[banner::rule(&cwd, terminal::size().columns)]);
                     match editor.read(&std::mem::take(&mut draft)) {
                         Ok(Read::Text(text)) => text,
+                        Ok(Read::Mail) => {
+                            may_answer = true;
+                            continue;
+                        }
                         Ok(Read::Leave) => {
                             self.print(&[Line::blank(), Line::of(Style::Dim, "bye")]);
                             break;
@@ -128,7 +149,8 @@ impl Session {
                 draft = if draft.is_empty() { text } else { format!("{text}\n{draft}") };
                 continue;
             };
-            let outcome = self.turn(content, waiting, std::mem::take(&mut draft))?;
+            let outcome = self.turn(content, None, waiting, std::mem::take(&mut draft))?;
+            may_answer = true;
             queue = outcome.queue;
             draft = outcome.draft;
             if let Err(error) = outcome.report {
@@ -142,15 +164,64 @@ impl Session {
         Ok(Exit::Ok)
     }
 
+    /// A turn that a message starts, whose sender the user allowed so much. Says whether another may follow.
+    fn answer_mail(&mut self, queue: &mut VecDeque<String>, draft: &mut String) -> Result<bool, Failure> {
+        let Some(desk) = self.core.wired.mail.clone() else { return Ok(false) };
+        if let Some(warning) = self.core.wired.confine() {
+            self.print(&[Line::prose(Style::Warn, &warning)]);
+        }
+        let busy = self.core.begin();
+        let taken = self.core.runtime.block_on(self.core.interrupt.unless(desk.next_auto()));
+        self.core.end(busy);
+        let Some(Ok(Some(job))) = taken else { return Ok(false) };
+        let tokens = desk.allowance(&job.mail.from).and_then(|allowance| desk.budget(&job, allowance).ok());
+        let from = clean_name(&job.mail.from);
+        let columns = terminal::size().columns;
+        self.print(&[
+            banner::rule(&self.core.cwd, columns),
+            Line::prose(Style::Brand, &format!("✉ #{} of {from}: answering it, as you allowed", job.mail.id)),
+            Line::blank(),
+        ]);
+        self.core.wired.agent.set_budget(Budget { tokens, usd: None });
+        let content = Content::Text(settle::brief(ALLOWED, &job));
+        let outcome =
+            self.turn(content, Some(settle::opening(&job)), std::mem::take(queue), std::mem::take(draft))?;
+        self.core.wired.agent.set_budget(Budget::default());
+        (*queue, *draft) = (outcome.queue, outcome.draft);
+        let report = match outcome.report {
+            Ok(report) => report,
+            Err(error) => {
+                self.core.runtime.block_on(desk.hand_back(settle::REST));
+                self.print(&Failure::from(error).lines());
+                return Ok(false);
+            }
+        };
+        let settled =
+            self.core.runtime.block_on(settle::settle(&desk, &self.core.wired.agent, &job, &report));
+        let (line, goes_on) = match settled {
+            Ok(Settled::Done(outcome, note)) => {
+                let note = note.map(|note| format!(": {note}")).unwrap_or_default();
+                (Line::prose(Style::Dim, &format!("✉ #{} {}{note}", job.mail.id, outcome.as_str())), true)
+            }
+            Ok(Settled::GivenBack | Settled::Useless) => {
+                (Line::prose(Style::Dim, &format!("✉ #{} was given back", job.mail.id)), false)
+            }
+            Err(error) => (Line::prose(Style::Bad, &format!("your mail's journal: {error}")), false),
+        };
+        self.print(&[line]);
+        Ok(goes_on)
+    }
+
     fn turn(
         &mut self,
         content: Content,
+        opening: Option<ToolCall>,
         queue: VecDeque<String>,
         draft: String,
     ) -> Result<TurnOutcome, Failure> {
         let core = &mut self.core;
         let busy = core.begin();
-        let Wired { agent, servers, savings, confined, permissions, .. } = &mut core.wired;
+        let Wired { agent, servers, savings, confined, permissions, mail, .. } = &mut core.wired;
         let sandbox = confined.standing().get();
         let controls = LiveControls {
             settings: agent.settings().clone(),
@@ -165,6 +236,8 @@ impl Session {
         let parts = TurnParts {
             agent,
             content,
+            opening,
+            mail: mail.clone(),
             screen: &self.screen,
             look: &self.look,
             sandbox,

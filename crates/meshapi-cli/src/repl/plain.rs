@@ -55,7 +55,12 @@ pub fn run(config: Config, env: &Environment, mode: PermissionMode) -> Result<Ex
     )]);
     say(&[Line::of(Style::Dim, "type /help for commands, /exit to quit")]);
     core.settle_survivors(&mut person, columns())?;
-    while let Some(prompt) = lines.prompt() {
+    let mail = core.wired.mail.clone();
+    let notes = || say(&mail.as_ref().map(|desk| desk.notes()).unwrap_or_default());
+    while let Some(prompt) = {
+        notes();
+        lines.prompt()
+    } {
         if prompt.trim().is_empty() {
             continue;
         }

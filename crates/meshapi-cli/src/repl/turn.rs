@@ -4,16 +4,18 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossterm::event::{Event as Key, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use mesh_agent::{Agent, AgentError, Hands, Interrupt, TurnReport, builtin::Servers};
-use mesh_client::wire::Content;
+use mesh_client::wire::{Content, ToolCall};
 use tokio::time::Sleep;
 
 use crate::{
     confine::Standing,
+    mail::Desk,
     repl::slash::{self, LiveControls},
     ui::{
         approve::ScreenApprover,
@@ -46,6 +48,10 @@ pub struct TurnParts<'a> {
     pub agent: &'a mut Agent,
     /// What is asked.
     pub content: Content,
+    /// The call that the turn begins with, where it is about a message.
+    pub opening: Option<ToolCall>,
+    /// The mailbox, for its mark.
+    pub mail: Option<Arc<Desk>>,
     /// Where it shows.
     pub screen: &'a Screen,
     /// How it looks.
@@ -79,8 +85,8 @@ pub struct TurnOutcome {
 /// # Errors
 /// The terminal does not obey.
 pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
-    let TurnParts { agent, content, screen, look, sandbox, controls, servers, interrupt, queue, draft } =
-        parts;
+    let TurnParts { agent, content, opening, mail, screen, look, .. } = parts;
+    let TurnParts { sandbox, controls, servers, interrupt, queue, draft, .. } = parts;
     let raw = RawMode::enter()?;
     screen.begin(queue, draft, sandbox);
     let line = agent.call_line().clone();
@@ -102,7 +108,12 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
     let mut clock = Clock::new();
     let mut ticks = 0_u32;
     let report = {
-        let mut turn = std::pin::pin!(agent.run_turn(content, hands));
+        let mut turn = std::pin::pin!(async move {
+            match opening {
+                Some(call) => agent.run_turn_on(content, call, hands).await,
+                None => agent.run_turn(content, hands).await,
+            }
+        });
         loop {
             tokio::select! {
                 biased;
@@ -124,6 +135,7 @@ pub async fn run(parts: TurnParts<'_>) -> std::io::Result<TurnOutcome> {
                     screen.with(|state| {
                         state.set_mode(mode.get());
                         state.set_note(line.note());
+                        state.set_unread(mail.as_ref().map_or(0, |desk| desk.unread()));
                         if let Some(urls) = urls {
                             state.set_servers(urls);
                         }

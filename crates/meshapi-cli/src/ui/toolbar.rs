@@ -17,9 +17,9 @@ const ESCAPE: &str = " · esc to interrupt";
 const MARGIN: usize = 3;
 
 /// The row for a screen of this many columns, right-aligned.
-pub fn row(mode: PermissionMode, sandbox: Standing, columns: usize) -> Line {
+pub fn row(mode: PermissionMode, sandbox: Standing, unread: usize, columns: usize) -> Line {
     let (body, style) = body(mode);
-    let beside = beside(sandbox, columns.saturating_sub(text::width(&body) + MARGIN));
+    let beside = beside(sandbox, unread, columns.saturating_sub(text::width(&body) + MARGIN));
     // The seed counts the two arrows as wide; terminals show them in one cell each. Kept, so that the rows are alike.
     let arrows = if mode == PermissionMode::Default { 0 } else { 2 };
     let budget = columns.saturating_sub(text::width(&body) + text::width(&beside.plain()) + arrows + MARGIN);
@@ -29,22 +29,25 @@ pub fn row(mode: PermissionMode, sandbox: Standing, columns: usize) -> Line {
 }
 
 /// The same from the left: what a row that is drawn often costs the least with.
-pub fn left_row(mode: PermissionMode, sandbox: Standing, columns: usize) -> Line {
+pub fn left_row(mode: PermissionMode, sandbox: Standing, unread: usize, columns: usize) -> Line {
     let (body, style) = body(mode);
-    let beside = beside(sandbox, columns.saturating_sub(text::width(&body)));
+    let beside = beside(sandbox, unread, columns.saturating_sub(text::width(&body)));
     let budget = columns.saturating_sub(text::width(&body) + text::width(&beside.plain()));
     let hint = if text::width(CYCLE) <= budget { CYCLE } else { "" };
     joined(Line::of(style, &text::clip_width(&body, columns)), &beside).with(Style::Dim, hint)
 }
 
-/// The sandbox's level behind the mode, where there is room for it.
-fn beside(sandbox: Standing, room: usize) -> Line {
+/// Unread mail and the sandbox's level behind the mode, where there is room for them.
+fn beside(sandbox: Standing, unread: usize, room: usize) -> Line {
+    let mail = if unread == 0 { String::new() } else { format!(" · ✉ {unread}") };
+    let mail = if text::width(&mail) > room { String::new() } else { mail };
+    let line = Line::of(Style::Brand, &mail);
     let text = format!(" · {}", sandbox.words());
     let style = if sandbox.is_weak() { Style::WarnBold } else { Style::Dim };
-    if sandbox.words().is_empty() || text::width(&text) > room {
-        return Line::blank();
+    if sandbox.words().is_empty() || text::width(&text) + text::width(&mail) > room {
+        return if mail.is_empty() { Line::blank() } else { line };
     }
-    Line::of(style, &text)
+    if mail.is_empty() { Line::of(style, &text) } else { line.with(style, &text) }
 }
 
 fn joined(line: Line, more: &Line) -> Line {
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_longest_hint_that_fits_is_shown() {
-        let row = |mode, columns| row(mode, Standing::Unknown, columns).plain().into_owned();
+        let row = |mode, columns| row(mode, Standing::Unknown, 0, columns).plain().into_owned();
         assert_eq!(row(PermissionMode::Default, 40), "   default mode  (shift+tab to cycle)");
         assert_eq!(row(PermissionMode::Default, 20), "     default mode");
         assert_eq!(row(PermissionMode::Auto, 20), "⏵⏵ auto mode on");
@@ -91,21 +94,34 @@ mod tests {
             "          ⏵⏵ bypass permissions on  (shift+tab to cycle) · esc to interrupt"
         );
         assert_eq!(row(PermissionMode::Default, 1), "default mode");
-        assert_eq!(left_row(PermissionMode::Auto, Standing::Unknown, 4).plain(), "⏵⏵ …");
+        assert_eq!(left_row(PermissionMode::Auto, Standing::Unknown, 0, 4).plain(), "⏵⏵ …");
     }
 
     #[test]
     fn the_sandbox_is_named_before_the_keys() {
         use mesh_safety::sandbox::Level;
-        let left = |sandbox, columns| left_row(PermissionMode::Auto, sandbox, columns).plain().into_owned();
+        let left =
+            |sandbox, columns| left_row(PermissionMode::Auto, sandbox, 0, columns).plain().into_owned();
         let full = Standing::At(Level::Full);
         assert_eq!(left(full, 80), "⏵⏵ auto mode on · sandbox full  (shift+tab to cycle)");
         assert_eq!(left(full, 40), "⏵⏵ auto mode on · sandbox full");
         assert_eq!(left(full, 20), "⏵⏵ auto mode on");
         assert_eq!(left(Standing::At(Level::None), 40), left(Standing::Off, 40));
         assert_eq!(left(Standing::Off, 40), "⏵⏵ auto mode on · no sandbox");
-        let right = row(PermissionMode::Auto, full, 40).plain().into_owned();
+        let right = row(PermissionMode::Auto, full, 0, 40).plain().into_owned();
         assert_eq!(right, "     ⏵⏵ auto mode on · sandbox full");
+    }
+
+    #[test]
+    fn unread_mail_has_a_mark_before_the_sandbox() {
+        use mesh_safety::sandbox::Level;
+        let full = Standing::At(Level::Full);
+        let left = |columns| left_row(PermissionMode::Auto, full, 2, columns).plain().into_owned();
+        assert_eq!(left(80), "⏵⏵ auto mode on · ✉ 2 · sandbox full  (shift+tab to cycle)");
+        assert_eq!(left(30), "⏵⏵ auto mode on · ✉ 2");
+        assert_eq!(left(18), "⏵⏵ auto mode on");
+        let right = row(PermissionMode::Default, Standing::Unknown, 12, 40).plain().into_owned();
+        assert_eq!(right, "                  default mode · ✉ 12");
     }
 
     #[test]

@@ -12,26 +12,25 @@ mod outbox;
 mod peers;
 mod read;
 mod send;
-pub(super) mod show;
+pub(crate) mod show;
 mod work;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_mailbox::{ClientError, Mailbox, MailboxBuilder, Outbox, TOKEN_VARIABLE, TokenFile};
+use mesh_mailbox::{ClientError, Mailbox, MailboxBuilder, Outbox, PeerName, TOKEN_VARIABLE, TokenFile};
 use serde_json::Value;
 
 use crate::{
     commands,
     config::{ConfigError, Environment, Folder},
     exit::{Exit, Failure, with_causes},
+    mail::{account::FOLDER, journal::Journal},
     ui::text,
 };
 use args::{Mail, MailCommand, OutboxCommand};
 
-/// Folder of the mail's files, in ours.
-const FOLDER: &str = "mailbox";
 /// Variable that holds the own name.
 const NODE_VARIABLE: &str = "MESH_NODE";
 
@@ -50,7 +49,13 @@ pub fn run(wanted: &Mail, env: &Environment) -> Result<Exit, Failure> {
     let json = wanted.json;
     commands::runtime()?.block_on(async {
         match &wanted.command {
-            MailCommand::Send(message) => send::send(&mailbox, &place.outbox(), message, json).await,
+            MailCommand::Send(message) => {
+                let sent = send::send(&mailbox, &place.outbox(), message, json).await;
+                if sent.is_ok() {
+                    place.note_known(&message.to);
+                }
+                sent
+            }
             MailCommand::Inbox(look) => read::inbox(&mailbox, look, json).await,
             MailCommand::Read { id } => read::read(&mailbox, *id, json).await,
             MailCommand::Wait { time } => read::wait(&mailbox, Duration::from_secs_f64(*time), json).await,
@@ -90,6 +95,15 @@ impl Place {
 
     fn outbox(&self) -> Outbox {
         Outbox::in_folder(&self.folder)
+    }
+
+    /// The user wrote to this peer: their agent may too, where it would ask about a stranger.
+    fn note_known(&self, to: &str) {
+        let name = PeerName::parse(to).map_or_else(|_| to.to_owned(), |name| name.to_string());
+        let noted = Journal::open(&self.folder).and_then(|journal| journal.write_to(&name));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the mail's journal cannot be written");
+        }
     }
 
     fn tokens(&self) -> TokenFile {

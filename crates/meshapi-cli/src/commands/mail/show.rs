@@ -5,7 +5,7 @@ use mesh_mailbox::Envelope;
 use crate::ui::text;
 
 /// The lines of a message. They hold nothing that acts on a terminal, and no line of the content looks like one about a message.
-pub(in crate::commands) fn message(envelope: &Envelope) -> String {
+pub(crate) fn message(envelope: &Envelope) -> String {
     let mut head = vec![
         format!("#{}", envelope.id),
         envelope.from_node.clone(),

@@ -1,10 +1,11 @@
 //! Slash commands: what a person says to the program and not to the model. Seed section 7.
 //!
 //! - [`table`]: every command with its argument and its help; which one a name means
-//! - `settings`, `session`, `files`, `models`, `permits`: what they do, by what they touch
+//! - `settings`, `session`, `files`, `models`, `permits`, `mail`: what they do, by what they touch
 //!
 //! [`run`] serves a session between its turns, [`run_live`] one whose turn is running.
 mod files;
+mod mail;
 mod models;
 mod permits;
 mod session;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::{LiveControls, Outcome, SlashContext, files, models, permits, session, settings};
+use super::{LiveControls, Outcome, SlashContext, files, mail, models, permits, session, settings};
 
 /// A slash command.
 pub struct Command {
@@ -65,7 +65,7 @@ const fn row(name: &'static str, argument: &'static str, help: &'static str, run
 }
 
 /// All commands, in the order of `/help`.
-static COMMANDS: [Command; 22] = [
+static COMMANDS: [Command; 23] = [
     row("model", "[ID]", "show or set the model", Run::Live(models::model)).taking(Argument::Model),
     row(
         "models",
@@ -117,6 +117,13 @@ static COMMANDS: [Command; 22] = [
     row("cost", "", "what the session has cost, and the balance", Run::Later(session::cost)),
     row("servers", "[kill N|log N]", "list, end or look at background servers", Run::Later(session::servers))
         .choosing(&["kill", "log"]),
+    row(
+        "mail",
+        "[ID|send|watch|auto]",
+        "unread messages of your peers, or one of them; nothing is marked read",
+        Run::Later(mail::mail),
+    )
+    .choosing(&["send", "watch", "auto"]),
     row("login", "", "give an API key", Run::Now(session::login)),
     row("help", "", "this list", Run::Now(session::help)),
     Command { aliases: &["quit", "q"], ..row("exit", "", "leave; also /quit, /q", Run::Leave) },

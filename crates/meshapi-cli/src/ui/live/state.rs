@@ -106,6 +106,7 @@ pub struct State {
     mode: PermissionMode,
     sandbox: Standing,
     servers: Vec<String>,
+    unread: usize,
     /// A word on the last key, until the next.
     notice: Option<String>,
     is_dirty: bool,
@@ -133,6 +134,7 @@ impl State {
             mode: PermissionMode::default(),
             sandbox: Standing::default(),
             servers: Vec::new(),
+            unread: 0,
             notice: None,
             is_dirty: true,
             is_lost: false,
@@ -208,6 +210,12 @@ impl State {
     pub fn set_servers(&mut self, servers: Vec<String>) {
         self.is_dirty |= self.servers != servers;
         self.servers = servers;
+    }
+
+    /// How many unread messages of peers there are.
+    pub fn set_unread(&mut self, unread: usize) {
+        self.is_dirty |= self.unread != unread;
+        self.unread = unread;
     }
 
     /// What the running call says of itself.
@@ -377,7 +385,7 @@ impl State {
             let text = format!("  serving {}", self.servers.join("  "));
             last.push(Line::of(Style::Good, &text::clip_width(&text, columns)));
         }
-        last.push(toolbar::left_row(self.mode, self.sandbox, columns));
+        last.push(toolbar::left_row(self.mode, self.sandbox, self.unread, columns));
         last.truncate(most);
         // Where rows are few, the line that is typed comes first, then what is asked, then the end of the reply.
         below.truncate(most - last.len());
