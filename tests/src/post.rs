@@ -1,6 +1,7 @@
 //! A mail gateway as a process, and the peers of a journey with tokens of their own.
 
 use std::{
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -19,9 +20,11 @@ pub const OPERATOR: &str = "operator-token-0123456789";
 /// How long something may take that is waited for: far more than it needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A gateway on one SQLite file. It can be ended as by a loss of the process, and begun again at the same address.
+/// A gateway, on one SQLite file or on a PostgreSQL database. It can be ended as by a loss of the process, and begun again at the same address.
 pub struct Post {
     folder: TempDir,
+    /// Where there is a server for it.
+    shared: Option<String>,
     listen: String,
     child: Option<Child>,
     runtime: Runtime,
@@ -33,10 +36,22 @@ impl Post {
     /// # Panics
     /// Where it does not start.
     pub fn start() -> Post {
+        Post::with(None)
+    }
+
+    /// Starts a gateway on a database that it shares with others.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn sharing(database: &str) -> Post {
+        Post::with(Some(database.to_owned()))
+    }
+
+    fn with(shared: Option<String>) -> Post {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let listen = format!("127.0.0.1:{}", free_port());
-        let mut post = Post { folder, listen, child: None, runtime: runtime.expect("an event loop") };
+        let mut post = Post { folder, shared, listen, child: None, runtime: runtime.expect("an event loop") };
         post.begin();
         post
     }
@@ -47,11 +62,10 @@ impl Post {
     /// Where it does not start.
     pub fn begin(&mut self) {
         let database = self.database();
-        let lock = PathBuf::from(format!("{}.lock", database.display()));
-        let _ = std::fs::remove_file(&lock);
+        let database = self.shared.as_ref().map_or(database.as_os_str(), |shared| shared.as_ref());
         let mut child = Command::new(binary())
             .args(["gateway", "serve", "--listen", &self.listen, "--db"])
-            .arg(&database)
+            .arg(database)
             .env_clear()
             .env("HOME", self.folder.path())
             .env("MESH_GATEWAY_TOKEN", OPERATOR)
@@ -60,7 +74,7 @@ impl Post {
             .spawn()
             .expect("the binary starts");
         let begin = Instant::now();
-        while !std::fs::read_to_string(&lock).unwrap_or_default().ends_with('\n') {
+        while TcpStream::connect(&self.listen).is_err() {
             assert!(child.try_wait().is_ok_and(|ended| ended.is_none()), "the gateway ended");
             assert!(begin.elapsed() < PATIENCE, "the gateway does not start");
             std::thread::yield_now();

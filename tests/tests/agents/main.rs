@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as loudly as tests")]
 
 mod hostile;
+mod joint;
+#[path = "../../../crates/mesh-mailbox/tests/private_postgres/mod.rs"]
+mod private_postgres;
 mod prompt;
 mod queue;
 mod turns;
