@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -81,6 +82,15 @@ pub struct Serve {
     /// Whether gateways of one PostgreSQL database tell each other at once of new mail; `off`: they look each second
     #[arg(long, value_name = "ON|OFF", value_enum, default_value = "on")]
     pub notify: Notify,
+    /// How long acknowledged and read mail is kept, such as `30d`, `12h`, `15m` or `90s`
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30d")]
+    pub keep_settled: Duration,
+    /// How long unread mail is kept
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "365d")]
+    pub keep_unread: Duration,
+    /// Most messages of one inbox; beyond it the oldest settled ones go
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub keep_most: u64,
     /// Let names send and receive that nobody registered
     #[arg(long)]
     pub allow_unregistered: bool,
@@ -123,4 +133,37 @@ pub enum PeersCommand {
         /// The name
         name: String,
     },
+}
+
+/// A time such as `30d`.
+fn time(text: &str) -> Result<Duration, String> {
+    let unit = |unit: char| match unit {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3600),
+        'd' => Some(86_400),
+        _ => None,
+    };
+    let seconds = text
+        .chars()
+        .next_back()
+        .and_then(unit)
+        .and_then(|unit| text[..text.len() - 1].parse::<u32>().ok().map(|number| unit * u64::from(number)))
+        .filter(|seconds| *seconds > 0);
+    seconds.map(Duration::from_secs).ok_or_else(|| "give a number and s, m, h or d, such as 30d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        for (text, want) in [("90s", 90), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000)] {
+            assert_eq!(time(text), Ok(Duration::from_secs(want)), "{text}");
+        }
+        for text in ["", "d", "30", "0s", "-1d", "1.5h", "30 d", "99999999999d", "3ä"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
 }

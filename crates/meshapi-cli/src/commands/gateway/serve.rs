@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _, stderr};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mesh_mailbox::gateway::store::postgres::Postgres;
 use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite, StoreLock};
@@ -19,6 +20,9 @@ use crate::{
     sys::{self, StopSignals},
 };
 
+/// A key is remembered for as long as settled mail, but so long at least: longer than any client tries again. From the mailbox's
+/// design.
+const KEYS_LEAST: Duration = Duration::from_secs(7 * 86_400);
 /// Variable that holds the operator's token.
 const TOKEN_VARIABLE: &str = "MESH_GATEWAY_TOKEN";
 
@@ -48,6 +52,10 @@ pub(super) fn run(wanted: &Serve, database: &Database) -> Result<Exit, Failure> 
     let mut options = Options::new(token);
     options.tls = tls;
     options.allow_unregistered = wanted.allow_unregistered;
+    options.retention.settled = wanted.keep_settled;
+    options.retention.unread = wanted.keep_unread;
+    options.retention.max_per_inbox = wanted.keep_most;
+    options.retention.keys = options.retention.keys.min(KEYS_LEAST.max(wanted.keep_settled));
     let told = Told { database, made_at };
     match database {
         Database::File(path) => {
