@@ -227,10 +227,7 @@ impl Batch<'_> {
             let sql = "SELECT setval('mesh_ids', $1::bigint) FROM mesh_ids WHERE last_value <= $1::bigint";
             steps.push(Step::new(sql).with(*last));
         }
-        if clock == Clock::Database {
-            read(&mut steps, Step::new(format!("SELECT {CLOCK}")), Read::Now);
-        }
-        if named.ids > 0 {
+        if named.ids > 0 || clock == Clock::Database {
             read(&mut steps, more_ids(named.ids), Read::Ids);
         }
         let mut rows = self.session.together(steps).await?;
@@ -254,11 +251,12 @@ impl Batch<'_> {
                         self.taken.insert(row.try_get(0)?, (text(1)?, text(2)?));
                     }
                 }
-                Read::Now => {
-                    let micros = rows.first().map(|row| row.try_get(0)).transpose()?;
-                    self.now = Stamp::from_micros(micros.unwrap_or_default());
+                Read::Ids => {
+                    if let (Clock::Database, Some(row)) = (clock, rows.first()) {
+                        self.now = Stamp::from_micros(row.try_get(1)?);
+                    }
+                    self.take_ids(&rows)?;
                 }
-                Read::Ids => self.take_ids(&rows)?,
             }
         }
         let missing: Vec<String> =
@@ -300,7 +298,7 @@ impl Batch<'_> {
 
     fn take_ids(&mut self, rows: &[tokio_postgres::Row]) -> Result<(), Failure> {
         for row in rows {
-            self.ids.push_back(row.try_get(0)?);
+            self.ids.extend(row.try_get::<_, Option<i64>>(0)?);
         }
         self.ids.make_contiguous().sort_unstable();
         Ok(())
@@ -398,8 +396,6 @@ impl Batch<'_> {
         if self.is_directory_changed {
             self.steps.push(Step::new("UPDATE mesh_counters SET value = value + 1 WHERE name = 'directory'"));
         }
-        // A commit that waits for its standby and is cut off by this limit would count as done, and be on one disk only.
-        self.steps.push(Step::new("SET LOCAL statement_timeout = 0"));
         self.steps.push(Step::new("COMMIT"));
         let warnings = self.session.warnings();
         self.session.is_committing = true;
@@ -420,7 +416,6 @@ enum Read {
     Inboxes,
     Keys,
     Taken,
-    Now,
     Ids,
 }
 
@@ -452,9 +447,13 @@ fn lock_inboxes(names: Vec<Text<'static>>, returned: Vec<i64>) -> Step<'static> 
     Step::new(sql).with(names).with(returned)
 }
 
+/// Ids, and the moment; without ids only the moment.
 fn more_ids(count: usize) -> Step<'static> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    Step::new("SELECT nextval('mesh_ids') FROM generate_series(1, $1::bigint)").with(count)
+    if count == 0 {
+        return Step::new(format!("SELECT NULL::bigint, {CLOCK}"));
+    }
+    let sql = format!("SELECT nextval('mesh_ids'), {CLOCK} FROM generate_series(1, $1::bigint)");
+    Step::new(sql).with(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 /// A digest as it is stored.

@@ -211,12 +211,8 @@ async fn migrate_in_transaction(session: &mut Session) -> Result<(), Failure> {
     for step in steps {
         session.script(step).await?;
     }
-    session
-        .script(&format!(
-            "UPDATE mesh_schema SET version = {} WHERE name = 'mailbox'; SET LOCAL statement_timeout = 0",
-            version().max(from)
-        ))
-        .await?;
+    let version = version().max(from);
+    session.script(&format!("UPDATE mesh_schema SET version = {version} WHERE name = 'mailbox'")).await?;
     session.script("COMMIT").await?;
     Ok(())
 }

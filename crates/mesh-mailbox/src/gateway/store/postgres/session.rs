@@ -70,6 +70,34 @@ impl<'v> Step<'v> {
     }
 }
 
+impl Step<'static> {
+    /// Several statements that need nothing of each other as one: the server is asked once, and answers once.
+    pub(super) fn all(mut parts: Vec<Step<'static>>) -> Option<Step<'static>> {
+        let last = parts.pop()?;
+        let (mut sql, mut values) = (String::new(), Vec::new());
+        for (nth, part) in parts.into_iter().enumerate() {
+            let begin = if nth == 0 { "WITH" } else { "," };
+            sql.push_str(&format!("{begin} part{nth} AS ({}) ", renumbered(&part.sql, values.len())));
+            values.extend(part.values);
+        }
+        sql.push_str(&renumbered(&last.sql, values.len()));
+        values.extend(last.values);
+        Some(Step { sql: sql.into(), values })
+    }
+}
+
+/// A statement whose values come after so many others.
+fn renumbered(sql: &str, by: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut shifted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = part[..digits].parse().unwrap_or_default();
+        shifted.push_str(&format!("${}{}", number + by, &part[digits..]));
+    }
+    shifted
+}
+
 impl Session {
     /// Connects to a host and makes sure that it keeps what it acknowledges.
     ///
@@ -101,10 +129,13 @@ impl Session {
     async fn set_up(&mut self, limit: Duration, purpose: Purpose) -> Result<(), StoreError> {
         // Who waits for a lock in vain is told so before the time of the batch is over.
         let (millis, patience) = (limit.as_millis(), limit.as_millis() * 3 / 4);
+        // A commit that waits for its standby and is cut off by a limit would count as done, and be on one disk only: where mail
+        // is stored, no statement has a limit, but locks and pauses have.
+        let whole = if purpose == Purpose::Mail { 0 } else { millis };
         // A gateway that is cut off in the middle of a batch must not hold its locks for longer than the others wait.
         // Warnings are asked for: one of them says that a commit did not reach the standby.
         let settings = format!(
-            "SET client_min_messages = warning; SET statement_timeout = {millis}; SET lock_timeout = {patience}; \
+            "SET client_min_messages = warning; SET statement_timeout = {whole}; SET lock_timeout = {patience}; \
              SET idle_in_transaction_session_timeout = {millis}"
         );
         self.client.batch_execute(&settings).await.map_err(|error| self.explain(&error))?;
@@ -272,5 +303,27 @@ async fn drive<S, T>(
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_become_one() {
+        let part = |sql: &'static str, count: i64| (0..count).fold(Step::new(sql), Step::with);
+        assert!(Step::all(vec![]).is_none());
+        let one = Step::all(vec![part("DELETE FROM a WHERE b = $1", 1)]).unwrap();
+        assert_eq!((one.sql.as_ref(), one.values.len()), ("DELETE FROM a WHERE b = $1", 1));
+        let all = vec![
+            part("INSERT INTO a SELECT * FROM unnest($1::text[], $2::text[])", 2),
+            part("DELETE FROM b", 0),
+            part("UPDATE c SET d = $2 WHERE e = $1", 2),
+        ];
+        let all = Step::all(all).unwrap();
+        let want = "WITH part0 AS (INSERT INTO a SELECT * FROM unnest($1::text[], $2::text[])) , part1 AS (DELETE FROM b) \
+                    UPDATE c SET d = $4 WHERE e = $3";
+        assert_eq!((all.sql.as_ref(), all.values.len()), (want, 4));
     }
 }

@@ -13,8 +13,19 @@ const PORTION: i64 = 500;
 /// Messages that one sweep looks at for their age.
 const WINDOW: i64 = 20_000;
 
+/// Longest time of one of a sweep's statements, in milliseconds.
+const SWEEP_TIME: u32 = 4000;
+
 impl Batch<'_> {
     pub(super) async fn sweep(&mut self, retention: Option<&Retention>) -> Result<Answer, Failure> {
+        // A sweep may look at much; whatever it is at, it ends in time.
+        self.then(Step::new(format!("SET LOCAL statement_timeout = {SWEEP_TIME}")));
+        let swept = self.sweep_in_time(retention).await?;
+        self.then(Step::new("SET LOCAL statement_timeout = 0"));
+        Ok(swept)
+    }
+
+    async fn sweep_in_time(&mut self, retention: Option<&Retention>) -> Result<Answer, Failure> {
         let (exhausted, mut inboxes) = self.bury_exhausted().await?;
         let portion = usize::try_from(PORTION).unwrap_or(usize::MAX);
         let mut is_partial = exhausted >= portion;

@@ -215,22 +215,23 @@ impl Batch<'_> {
         Ok(Ok(Done::Stored))
     }
 
-    /// Turns all that was decided into statements, in the order in which they are to be done.
+    /// Turns all that was decided into one statement: its parts touch different rows.
     pub(super) fn write(&mut self) {
+        let mut parts = Vec::new();
         let new = std::mem::take(&mut self.new);
         if new.bytes > 0 {
-            self.then(new.into_step());
+            parts.push(new.into_step());
         }
         if !self.new_keys.is_empty() {
-            let step = self.keys_step();
-            self.then(step);
-        }
-        if !self.moved.is_empty() {
-            let step = self.inboxes_step();
-            self.then(step);
+            parts.push(self.keys_step());
         }
         if !self.changed.is_empty() {
-            let step = self.deliveries_step();
+            parts.push(self.deliveries_step());
+        }
+        if !self.moved.is_empty() {
+            parts.push(self.inboxes_step());
+        }
+        if let Some(step) = Step::all(parts) {
             self.then(step);
         }
     }
