@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mesh_mailbox::gateway::store::StoreError;
+use mesh_mailbox::gateway::stamp::Stamp;
 use mesh_mailbox::gateway::store::postgres::Postgres;
+use mesh_mailbox::gateway::store::{Store as _, StoreError};
 
 use crate::private_postgres::{PASSWORD, Server};
 use crate::{SHORT, keyed, place, send, sent, sequences};
@@ -198,4 +199,28 @@ fn a_gateway_that_is_cut_off_does_not_hold_the_others_up_for_long() {
     });
     drop(lost);
     assert_eq!(sequences(&store, "bob"), [1, 2]);
+}
+
+#[test]
+fn two_that_wait_for_each_other_both_get_on() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let mut store = Postgres::open(place(&database)).unwrap();
+    store.apply(Stamp::now(), &[send("a"), send("b")]).unwrap();
+    // No gateway takes locks in this order; somebody at a console may, and is not the one who gives way.
+    let begin = "SET deadlock_timeout = '1h'; BEGIN; SELECT FROM mesh_inboxes WHERE name = 'b' FOR UPDATE";
+    let mut other = server.holding(&database, begin);
+    std::thread::scope(|scope| {
+        let batch = scope.spawn(|| store.apply(Stamp::now(), &[send("b"), send("a")]));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        until("waits for b", || server.sql(&database, waits) != "0");
+        other.then("UPDATE mesh_inboxes SET version = version + 1000 WHERE name = 'a'; COMMIT");
+        assert!(batch.join().unwrap().unwrap().iter().all(Result::is_ok));
+    });
+    drop(other);
+    assert_eq!((sequences(&store, "a"), sequences(&store, "b")), (vec![1, 2], vec![1, 2]));
+    let version = server.sql(&database, "SELECT version FROM mesh_inboxes WHERE name = 'a'");
+    assert_eq!(version, "1002", "both did what they came for");
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    until("is counted", || server.sql(&database, deadlocks) == "1");
 }

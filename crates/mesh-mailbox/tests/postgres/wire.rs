@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use mesh_mailbox::gateway::lease::{Outcome, Stale};
+use mesh_mailbox::gateway::migrate::migrate;
 use mesh_mailbox::gateway::query::Look;
 use mesh_mailbox::gateway::stamp::Stamp;
 use mesh_mailbox::gateway::store::postgres::Postgres;
+use mesh_mailbox::gateway::store::sqlite::{Place, Sqlite};
 use mesh_mailbox::gateway::store::{
-    Command, Done, GroupRow, NewMessage, PeerRow, Reader as _, Refusal, Scope, SendKey, Store as _,
-    StoreError,
+    Command, Done, GroupRow, NewMessage, PeerRow, Reader as _, Refusal, Retention, Scope, SendKey,
+    Store as _, StoreError,
 };
 use serde_json::Value;
 
@@ -238,4 +240,29 @@ fn commands_of_a_batch_see_what_came_before_them() {
     let done = store.apply(Stamp::now(), &[ack(None), claim(), ack(Some("other".into()))]).unwrap();
     assert_eq!(done[0], Err(Refusal::Stale(Stale::Claimed)));
     assert_eq!((rows(&done[1]), &done[2]), (vec![], &Err(Refusal::Stale(Stale::Lease))));
+}
+
+#[test]
+fn what_comes_from_a_file_is_counted_as_it_was() {
+    let Some(server) = shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.db");
+    let mut file = Sqlite::open(Place::new(&path)).unwrap();
+    let many: Vec<Command> = ["bob", "carol", "bob", "bob"].into_iter().map(send).collect();
+    file.apply(Stamp::now(), &many).unwrap();
+    file.apply(Stamp::now(), &[Command::Read { id: 1, by: Scope::Any }]).unwrap();
+    let few = Retention { max_per_inbox: 1, ..Retention::default() };
+    file.apply(Stamp::now(), &[Command::Sweep(Some(few))]).unwrap();
+    let before = file.reader().unwrap().counts().unwrap();
+    assert_eq!((before.messages, before.unread), (3, 3));
+    drop(file);
+    let place = place(&server.database());
+    migrate(&path, &place).unwrap();
+    let mut store = Postgres::open(place).unwrap();
+    assert_eq!(store.reader().unwrap().counts().unwrap(), before);
+    // And so it is after more has come and gone.
+    store.apply(Stamp::now(), &[send("bob"), Command::Read { id: 3, by: Scope::Any }]).unwrap();
+    store.apply(Stamp::now(), &[Command::Sweep(Some(few))]).unwrap();
+    let after = store.reader().unwrap().counts().unwrap();
+    assert_eq!((after.messages, after.unread), (3, 3));
 }

@@ -285,6 +285,13 @@ pub(crate) struct Holding {
     input: Option<std::process::ChildStdin>,
 }
 
+impl Holding {
+    /// Has it run more, without waiting for it.
+    pub(crate) fn then(&mut self, sql: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{sql};").unwrap();
+    }
+}
+
 impl Drop for Holding {
     fn drop(&mut self) {
         drop(self.input.take());

@@ -96,6 +96,11 @@ impl Load {
                 Step::new("SELECT setval('mesh_ids', $1, false)").with(next_id),
                 Step::new("UPDATE mesh_inboxes SET last_stamp = $1").with(newest),
                 Step::new("UPDATE mesh_counters SET value = value + 1 WHERE name = 'directory'"),
+                // What was given a number and is not there any more was dropped there.
+                Step::new(
+                    "UPDATE mesh_counters SET value = (SELECT coalesce(sum(last_seq), 0)::bigint FROM mesh_inboxes) \
+                     - (SELECT count(*) FROM mesh_messages) WHERE name = 'dropped'",
+                ),
             ];
             let session = &mut self.session;
             session.together(steps).await.map_err(|error| session.explain(&error))?;

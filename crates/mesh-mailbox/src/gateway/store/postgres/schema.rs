@@ -51,7 +51,7 @@ CREATE TABLE mesh_messages (
 );
 CREATE UNIQUE INDEX mesh_messages_inbox ON mesh_messages (inbox, seq);
 CREATE INDEX mesh_messages_unread ON mesh_messages (inbox, seq) WHERE read_at IS NULL AND dead_at IS NULL;
-CREATE INDEX mesh_messages_urgent ON mesh_messages (inbox, priority, seq)
+CREATE INDEX mesh_messages_urgent ON mesh_messages (inbox, priority DESC, seq)
     WHERE priority > 0 AND read_at IS NULL AND dead_at IS NULL;
 CREATE INDEX mesh_messages_leased ON mesh_messages (leased_until)
     WHERE leased_until IS NOT NULL AND read_at IS NULL AND dead_at IS NULL;

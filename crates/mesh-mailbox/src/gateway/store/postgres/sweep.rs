@@ -1,5 +1,5 @@
 //! What is given up and what is dropped, a little at a time. Several gateways may sweep at once: each leaves alone what another
-//! has in its hands.
+//! has in its hands. Each statement has an order that one of the indexes has: without it, a plan made for few rows reads all.
 
 use super::batch::{Answer, Batch};
 use super::error::Failure;
@@ -55,7 +55,7 @@ impl Batch<'_> {
         let columns = super::delivery::FOUND;
         let sql = format!(
             "SELECT {columns} FROM mesh_messages WHERE leased_until <= $1 AND read_at IS NULL AND dead_at IS NULL \
-             AND attempts >= {MAX_ATTEMPTS} ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
+             AND attempts >= {MAX_ATTEMPTS} ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED"
         );
         let rows = self.ask(Step::new(sql).with(self.now.micros()).with(PORTION)).await?;
         self.take_found(&rows)?;
@@ -73,14 +73,15 @@ impl Batch<'_> {
         let before = self.now.minus(retention.keys).micros();
         let invites = "DELETE FROM mesh_invites WHERE expires_at <= $1";
         self.then(Step::new(invites).with(self.now.micros()));
-        let sql = "DELETE FROM mesh_keys k USING (SELECT sender, key FROM mesh_keys WHERE created_at < $1 LIMIT $2 \
+        let sql = "DELETE FROM mesh_keys k USING (SELECT sender, key FROM mesh_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2 \
                    FOR UPDATE SKIP LOCKED) old WHERE k.sender = old.sender AND k.key = old.key RETURNING 1";
         Ok(self.ask(Step::new(sql).with(before).with(PORTION)).await?.len())
     }
 
     /// Mail that nobody read before its sender's deadline.
     async fn drop_expired(&mut self) -> Result<usize, Failure> {
-        let rule = "expires_at <= $1 AND (leased_until IS NULL OR leased_until <= $1) LIMIT $2";
+        let rule = "expires_at <= $1 AND (leased_until IS NULL OR leased_until <= $1) \
+                    ORDER BY expires_at LIMIT $2";
         self.drop(rule, |step, now| step.with(now).with(PORTION)).await
     }
 
