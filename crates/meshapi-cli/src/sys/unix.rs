@@ -48,7 +48,13 @@ pub fn private_folder(folder: &Path) -> io::Result<()> {
             }
         }
         Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
-        Err(_) => DirBuilder::new().mode(PRIVATE_FOLDER).create(folder)?,
+        // Another process of the same user may make it at the same moment.
+        Err(_) => {
+            DirBuilder::new().mode(PRIVATE_FOLDER).create(folder).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists if folder.is_dir() => Ok(()),
+                _ => Err(error),
+            })?
+        }
     }
     // Best effort for a folder that was there: on some shared disks modes cannot change.
     std::fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER)).or(Ok(()))

@@ -37,7 +37,11 @@ pub fn private_folder(folder: &Path) -> io::Result<()> {
     match std::fs::metadata(folder) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
-        Err(_) => std::fs::create_dir(folder),
+        // Another process of the same user may make it at the same moment.
+        Err(_) => std::fs::create_dir(folder).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists if folder.is_dir() => Ok(()),
+            _ => Err(error),
+        }),
     }
 }
 
