@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::server;
+use crate::program::Program;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_gateway_learns_the_others_know() {
@@ -61,5 +62,34 @@ async fn one_name_is_given_once_wherever_it_is_asked_for() {
             let peer = Mailbox::builder(&name).gateway_url(url).token(&minted[0]).build().unwrap();
             peer.fetch(&mesh_mailbox::Look::unread()).await.unwrap();
         }
+    }
+}
+
+#[test]
+fn gateways_that_start_at_once_in_a_new_home_agree_on_its_token() {
+    let Some(database) = server::database() else { return };
+    for _ in 0..3 {
+        let home = tempfile::tempdir().unwrap();
+        let start = || {
+            Program::over(&database.url, home.path(), |command| {
+                command.env_remove("MESH_GATEWAY_TOKEN");
+            })
+        };
+        let urls: Vec<String> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..3).map(|_| scope.spawn(start)).collect();
+            let programs: Vec<_> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+            let token = std::fs::read_to_string(home.path().join(".meshapi/gateway/operator.token")).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            for program in &programs {
+                let operator = Mailbox::builder("operator")
+                    .gateway_url(&program.url)
+                    .token(token.trim())
+                    .build()
+                    .unwrap();
+                runtime.block_on(operator.list_peers()).unwrap();
+            }
+            programs.iter().map(|program| program.url.clone()).collect()
+        });
+        assert_eq!(urls.len(), 3);
     }
 }

@@ -134,10 +134,15 @@ fn operator_token(wanted: &Serve, database: &Database) -> Result<(String, Option
         return Ok((checked(read(&path)?)?, None));
     }
     let token = gateway::new_operator_token().map_err(|error| Failure::new(Exit::Failure, "token", error))?;
-    write_token(&path, &token).map_err(|error| {
-        Failure::new(Exit::Failure, "token", format!("{} cannot be made: {error}", path.display()))
-    })?;
-    Ok((token, Some(path)))
+    match write_token(&path, &token) {
+        Ok(()) => Ok((token, Some(path))),
+        // Another gateway of this home was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((checked(read(&path)?)?, None)),
+        Err(error) => {
+            let message = format!("{} cannot be made: {error}", path.display());
+            Err(Failure::new(Exit::Failure, "token", message))
+        }
+    }
 }
 
 /// The token of the operator as a command beside the gateway finds it: in the environment, or in the file beside the database.
@@ -159,10 +164,18 @@ pub(super) fn stored_token(database: &Database) -> Result<String, Failure> {
     }
 }
 
+/// Writes the token beside its place and links it there: whoever finds it finds it whole, and it is never overwritten.
 fn write_token(path: &Path, token: &str) -> io::Result<()> {
-    let mut file = sys::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
-    writeln!(file, "{token}")?;
-    file.sync_all()
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(name);
+    let mut file = sys::private(OpenOptions::new().write(true).create(true).truncate(true)).open(&beside)?;
+    let written = writeln!(file, "{token}")
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&beside, path));
+    // It has another name by now, or is of no use.
+    let _ = std::fs::remove_file(&beside);
+    written
 }
 
 /// Takes from the database's files what others may do with them.
