@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::link::{Link, Runner};
 use super::place::PostgresPlace;
-use super::session::{Purpose, Step};
+use super::session::Purpose;
+use super::step::Step;
 use crate::gateway::store::StoreError;
 
 /// Where gateways listen.

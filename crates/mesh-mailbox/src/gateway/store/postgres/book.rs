@@ -3,7 +3,7 @@
 use super::batch::{Answer, Batch};
 use super::error::Failure;
 use super::read::{self, GROUP, PEER};
-use super::session::Step;
+use super::step::Step;
 use super::text::Text;
 use crate::gateway::stamp::Stamp;
 use crate::gateway::store::{Digest, Done, GroupRow, InviteRow, PeerRow, Refusal, Seen, ThreadRow};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::link::{Link, Runner};
 use super::place::PostgresPlace;
-use super::session::{Purpose, Step};
+use super::session::Purpose;
+use super::step::Step;
 use crate::gateway::store::StoreError;
 
 /// What must not be found, and how it is told.

@@ -6,7 +6,7 @@ use tokio_postgres::{Error, Row};
 
 use super::batch::{Answer, Batch};
 use super::error::Failure;
-use super::session::Step;
+use super::step::Step;
 use super::text::{Text, plain};
 use crate::gateway::lease::{Delivery, Lease, MAX_ATTEMPTS, Outcome, Returned};
 use crate::gateway::stamp::Stamp;

@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::error::Failure;
 use super::place::PostgresPlace;
 use super::schema;
-use super::session::{Purpose, Session, Step};
+use super::session::{Purpose, Session};
+use super::step::Step;
 use crate::gateway::store::StoreError;
 
 /// Runs futures for callers that are no tasks.

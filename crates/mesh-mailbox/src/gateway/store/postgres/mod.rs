@@ -1,9 +1,9 @@
 //! One PostgreSQL that several gateways share: rows are locked where gateways meet, and every moment is the database's.
 //!
 //! - `place`: where a database is, and `tls`
-//! - `link` and `session`: connections, which come back by themselves, and statements sent ahead of their answers
+//! - `link`, `session` and `step`: connections, which come back by themselves, and statements sent ahead of their answers
 //! - `schema`: the tables, and what is refused
-//! - `batch`: a transaction from its locks to its commit; `write`, `delivery`, `book`, `sweep`: its commands
+//! - `first` and `batch`: a transaction from its locks to its commit; `write`, `delivery`, `book`, `sweep`: its commands
 //! - `read`: looks
 //! - `bell` and `news`: how gateways hear of each other
 //! - `check`: looking through all of it; `load`: filling an empty one with what another store has
@@ -19,6 +19,7 @@ mod book;
 mod check;
 mod delivery;
 mod error;
+mod first;
 mod link;
 mod load;
 mod news;
@@ -26,6 +27,7 @@ mod place;
 mod read;
 mod schema;
 mod session;
+mod step;
 mod sweep;
 mod text;
 mod tls;

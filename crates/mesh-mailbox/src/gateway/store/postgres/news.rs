@@ -11,7 +11,8 @@ use super::bell::{CHANNEL, Ring};
 use super::error::Failure;
 use super::link::{Link, Runner, silent};
 use super::place::PostgresPlace;
-use super::session::{Purpose, Session, Step};
+use super::session::{Purpose, Session};
+use super::step::Step;
 use super::text::{Text, plain};
 use crate::gateway::store::{News, StoreError, Tidings};
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::batch::digest;
 use super::error::Failure;
 use super::link::{Link, Runner};
 use super::place::{Clock, PostgresPlace};
-use super::session::{Purpose, Step};
+use super::session::Purpose;
+use super::step::Step;
 use super::text::{Text, plain};
 use crate::gateway::query::Look;
 use crate::gateway::stamp::Stamp;
@@ -70,15 +70,9 @@ impl Reader for PostgresReader {
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<Page, StoreError> {
-        let moment = match self.link.place.clock {
-            Clock::Database => CLOCK,
-            Clock::Caller => "$1",
-        };
-        let mut values = match self.link.place.clock {
-            Clock::Database => Vec::new(),
-            Clock::Caller => vec![Value::Integer(now.micros())],
-        };
-        let rules = look::rules(look, '$', moment, &mut values);
+        let moment = self.moment(now);
+        let mut values = Vec::new();
+        let rules = look::rules(look, '$', &moment, &mut values);
         values.push(Value::Integer(look.limit));
         values.push(Value::Integer(i64::try_from(max_bytes).unwrap_or(i64::MAX)));
         let (order, limit, bytes) = (look::order(look), values.len() - 1, values.len());
@@ -90,11 +84,10 @@ impl Reader for PostgresReader {
              WHERE {rules} ORDER BY {order} LIMIT ${limit}) AS chosen) AS page \
              WHERE before IS NULL OR before <= ${bytes} ORDER BY {order}"
         );
-        let values: Vec<Owned> = values.into_iter().map(Owned::of).collect();
         let found = self.rows(|| {
             values.iter().fold(Step::new(sql.clone()), |step, value| match value {
-                Owned::Integer(number) => step.with(*number),
-                Owned::Text(text) => step.with(text.clone()),
+                Value::Integer(number) => step.with(*number),
+                Value::Text(text) => step.with(Text::owned(text)),
             })
         })?;
         let mut rows = Rows::new(out, max_bytes);
@@ -164,26 +157,6 @@ impl Reader for PostgresReader {
         })
     }
 }
-
-/// A value that lives as long as it may be sent a second time.
-enum Owned {
-    Integer(i64),
-    Text(Text<'static>),
-}
-
-impl Owned {
-    fn of(value: Value<'_>) -> Owned {
-        match value {
-            Value::Integer(number) => Owned::Integer(number),
-            Value::Text(text) => Owned::Text(Text::owned(text)),
-        }
-    }
-}
-
-const _: fn() = || {
-    fn sendable<T: ToSql + Sync + Send>() {}
-    sendable::<Text<'static>>();
-};
 
 /// [`COLUMNS`] of a table that has another name in a statement.
 pub(super) fn columns(prefix: &str) -> String {

@@ -6,7 +6,8 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::error::Failure;
-use super::session::{Session, Step};
+use super::session::Session;
+use super::step::Step;
 use crate::gateway::store::StoreError;
 
 /// Steps from one version to the next, the first from nothing. What has been released is never changed, only added to.

@@ -1,6 +1,5 @@
 //! One connection: how it is set up, what is prepared on it, and how statements are sent ahead of their answers.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,11 +11,11 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, Notification, Row, Statement};
 
 use super::error::explain;
 use super::place::{Endpoint, PostgresPlace};
+use super::step::Step;
 use crate::gateway::store::StoreError;
 
 /// Statements that a connection keeps prepared; beyond it all are forgotten.
@@ -50,52 +49,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();
     }
-}
-
-/// A statement with its values.
-pub(super) struct Step<'v> {
-    sql: Cow<'static, str>,
-    values: Vec<Box<dyn ToSql + Sync + Send + 'v>>,
-}
-
-impl<'v> Step<'v> {
-    pub(super) fn new(sql: impl Into<Cow<'static, str>>) -> Step<'v> {
-        Step { sql: sql.into(), values: Vec::new() }
-    }
-
-    /// Its next value.
-    pub(super) fn with(mut self, value: impl ToSql + Sync + Send + 'v) -> Step<'v> {
-        self.values.push(Box::new(value));
-        self
-    }
-}
-
-impl Step<'static> {
-    /// Several statements that need nothing of each other as one: the server is asked once, and answers once.
-    pub(super) fn all(mut parts: Vec<Step<'static>>) -> Option<Step<'static>> {
-        let last = parts.pop()?;
-        let (mut sql, mut values) = (String::new(), Vec::new());
-        for (nth, part) in parts.into_iter().enumerate() {
-            let begin = if nth == 0 { "WITH" } else { "," };
-            sql.push_str(&format!("{begin} part{nth} AS ({}) ", renumbered(&part.sql, values.len())));
-            values.extend(part.values);
-        }
-        sql.push_str(&renumbered(&last.sql, values.len()));
-        values.extend(last.values);
-        Some(Step { sql: sql.into(), values })
-    }
-}
-
-/// A statement whose values come after so many others.
-fn renumbered(sql: &str, by: usize) -> String {
-    let mut parts = sql.split('$');
-    let mut shifted = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let number: usize = part[..digits].parse().unwrap_or_default();
-        shifted.push_str(&format!("${}{}", number + by, &part[digits..]));
-    }
-    shifted
 }
 
 impl Session {
@@ -303,27 +256,5 @@ async fn drive<S, T>(
             Some(Ok(_)) => {}
             Some(Err(_)) | None => return,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_become_one() {
-        let part = |sql: &'static str, count: i64| (0..count).fold(Step::new(sql), Step::with);
-        assert!(Step::all(vec![]).is_none());
-        let one = Step::all(vec![part("DELETE FROM a WHERE b = $1", 1)]).unwrap();
-        assert_eq!((one.sql.as_ref(), one.values.len()), ("DELETE FROM a WHERE b = $1", 1));
-        let all = vec![
-            part("INSERT INTO a SELECT * FROM unnest($1::text[], $2::text[])", 2),
-            part("DELETE FROM b", 0),
-            part("UPDATE c SET d = $2 WHERE e = $1", 2),
-        ];
-        let all = Step::all(all).unwrap();
-        let want = "WITH part0 AS (INSERT INTO a SELECT * FROM unnest($1::text[], $2::text[])) , part1 AS (DELETE FROM b) \
-                    UPDATE c SET d = $4 WHERE e = $3";
-        assert_eq!((all.sql.as_ref(), all.values.len()), (want, 4));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::batch::{Answer, Batch};
 use super::error::Failure;
-use super::session::Step;
+use super::step::Step;
 use crate::gateway::lease::MAX_ATTEMPTS;
 use crate::gateway::store::{Done, Retention};
 

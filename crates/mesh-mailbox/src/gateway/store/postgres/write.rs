@@ -2,7 +2,7 @@
 
 use super::batch::{Answer, Batch, Sent};
 use super::error::Failure;
-use super::session::Step;
+use super::step::Step;
 use super::text::Text;
 use crate::gateway::lease::Outcome;
 use crate::gateway::stamp::Stamp;
