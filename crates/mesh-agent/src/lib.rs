@@ -35,7 +35,7 @@ pub mod tool;
 pub mod turn;
 mod widening;
 
-pub use agent::{Agent, AgentParts, BUDGET, Budget, Hands};
+pub use agent::{Agent, AgentParts, BUDGET, Budget, Conversation, Hands};
 pub use approval::{Approval, ApprovalRequest, Approver, Nobody, WideningAnswer, WideningRequest};
 pub use cost::{Ledger, Prices, Spend};
 pub use error::AgentError;

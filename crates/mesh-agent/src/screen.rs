@@ -39,6 +39,16 @@ impl Screen {
         self.is_private
     }
 
+    /// What was seen since then: text from outside, something private.
+    pub(crate) fn seen(&self) -> (bool, bool) {
+        (self.is_untrusted, self.is_private)
+    }
+
+    /// Another conversation goes on, in which this was seen.
+    pub(crate) fn set_seen(&mut self, (is_untrusted, is_private): (bool, bool)) {
+        (self.is_untrusted, self.is_private) = (is_untrusted, is_private);
+    }
+
     /// The arguments with values in place of placeholders, and what was brought back.
     pub(crate) fn restore(&self, args: Args) -> (Args, Returned) {
         let mut value = Value::Object(args);

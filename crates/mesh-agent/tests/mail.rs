@@ -441,3 +441,28 @@ fn without_a_mailbox_the_tools_are_the_same_bytes() {
     let names: Vec<&str> = with(Some(&room)).specs().map(|spec| spec.name).skip(11).collect();
     assert_eq!(names, ["send_message", "check_inbox", "wait_for_message", "ack_message", "list_peers"]);
 }
+
+#[tokio::test]
+async fn conversations_see_nothing_of_each_other() {
+    let key = format!("rsk_{}", "0123456789abcdefghijABCD");
+    let replies = vec![
+        Reply::Calls("read_file", json!({"path": "key.txt"})),
+        Reply::Says("read"),
+        Reply::Says("for the peer"),
+        Reply::Says("again"),
+    ];
+    let mut stage = Stage::new(PermissionMode::Default, Room::default(), replies);
+    std::fs::write(stage.folder.path().join("home/work/key.txt"), key).unwrap();
+    stage.turn().await;
+    let own = stage.agent.swap(stage.agent.fresh());
+    stage.turn().await;
+    let theirs = stage.agent.swap(own);
+    stage.turn().await;
+    let lengths: Vec<usize> = {
+        let requests = stage.script.requests.lock().unwrap();
+        requests.iter().map(|request| request["messages"].as_array().unwrap().len()).collect()
+    };
+    assert_eq!(lengths, [2, 4, 2, 6], "system and prompt; calls and answers of the own conversation only");
+    stage.agent.swap(theirs);
+    assert_eq!(stage.agent.session().history().len(), 3);
+}

@@ -8,6 +8,7 @@ mod joint;
 mod private_postgres;
 mod prompt;
 mod queue;
+mod together;
 mod turns;
 
 use std::process::{Child, Command, Output};

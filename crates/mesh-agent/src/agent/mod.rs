@@ -85,9 +85,17 @@ pub struct Agent {
     saver: Option<Arc<dyn Saver>>,
     mail: Option<Arc<dyn Mailroom>>,
     budget: Budget,
+    max_hops: Option<u32>,
     seq: u64,
     tools_json: bytes::Bytes,
 }
+/// A conversation with its plan, and what its last turn has seen.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    session: Session,
+    seen: (bool, bool),
+}
+
 /// Those who watch and steer a running turn.
 pub struct Hands<'a> {
     /// Is told everything.
@@ -123,6 +131,7 @@ impl Agent {
             saver: None,
             mail: None,
             budget: Budget::default(),
+            max_hops: parts.max_hops,
             seq: 0,
         }
     }
@@ -220,6 +229,7 @@ impl Agent {
 
     /// Changes after how many requests a turn pauses; `None` leaves it to the two defaults.
     pub fn set_max_hops(&mut self, max_hops: Option<u32>) {
+        self.max_hops = max_hops;
         self.session.set_max_hops(max_hops);
     }
 
@@ -228,6 +238,22 @@ impl Agent {
         self.system = system.to_owned();
         self.session.step(Input::Cleared { system: system.to_owned() });
         self.forget_savings();
+    }
+
+    /// A conversation that has not begun, with the same system prompt and tools.
+    pub fn fresh(&self) -> Conversation {
+        let specs = self.tools.specs().copied().collect();
+        Conversation { session: Session::new(&self.system, specs, self.max_hops), seen: (false, false) }
+    }
+
+    /// Goes on with another conversation and gives out the present one: neither sees anything of the other. The books go on. No
+    /// record tells of it: a recorder follows one conversation.
+    pub fn swap(&mut self, other: Conversation) -> Conversation {
+        let session = std::mem::replace(&mut self.session, other.session);
+        let seen = self.screen().seen();
+        self.screen().set_seen(other.seen);
+        self.forget_savings();
+        Conversation { session, seen }
     }
 
     fn forget_savings(&self) {

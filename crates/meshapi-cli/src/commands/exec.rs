@@ -131,6 +131,10 @@ impl Job {
             },
             Prompts::Lines => self.lines(&mut wired, &mut output, &interrupt).await,
         };
+        if let Some(desk) = &wired.mail {
+            // What a turn that paused still holds.
+            desk.hand_back(Duration::ZERO).await;
+        }
         wired.servers.kill_all().await;
         if signals.is_finished() {
             return Ok(Exit::Interrupted);

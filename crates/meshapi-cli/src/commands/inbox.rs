@@ -14,7 +14,7 @@ use crate::{
     exit::{Exit, Failure},
     mail::{
         Desk, Job,
-        settle::{REST, Settled, brief, opening, settle},
+        settle::{Settled, brief, opening, settle},
     },
     ui::json::{self, MailState},
     wiring::Wired,
@@ -67,14 +67,15 @@ pub(super) async fn work(
         let Some(job) = interrupt.unless(next(&desk, wait, queue.wait.is_zero())).await else { break };
         let Some(job) = job? else { break };
         if desk.is_of_unfinished_work(&job) {
-            // The work that asked for it comes again, and takes it then.
-            desk.hand_back(REST).await;
+            // The work that asked for it comes again when its lease has ended, and takes it then.
+            desk.hand_back(desk.lease()).await;
             continue;
         }
         // A peer sees nothing of what others wrote: a conversation goes on only within its thread.
         let about = (job.mail.from.clone(), job.mail.thread.clone());
         if job.mail.thread.is_none() || before.as_ref() != Some(&about) {
-            wired.agent.clear();
+            let fresh = wired.agent.fresh();
+            wired.agent.swap(fresh);
         }
         before = Some(about);
         match one(queue, &desk, wired, words, &job, output, interrupt).await? {

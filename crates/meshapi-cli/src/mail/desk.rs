@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,6 +51,8 @@ pub(super) struct Shared {
     hold: Mutex<Hold>,
     bell: Mutex<Option<Bell>>,
     is_live: Mutex<bool>,
+    /// Something has changed since it was looked for mail that may start a turn.
+    is_due: AtomicBool,
 }
 
 impl Shared {
@@ -55,8 +60,18 @@ impl Shared {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is worth looking for mail that may start a turn.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_due(&self, is_due: bool) {
+        self.is_due.store(is_due, Ordering::Relaxed);
+    }
+
     /// Tells whoever wants to know that what waits has changed.
     pub(super) fn ring(&self) {
+        self.set_due(true);
         let bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(bell) = bell {
             bell();
@@ -78,8 +93,12 @@ impl Desk {
         let mailbox = account.mailbox().map_err(|error| with_causes(&error))?;
         let journal = Journal::open(&account.folder)
             .map_err(|error| format!("the journal of your mail cannot be read: {error}"))?;
-        let shared =
-            Arc::new(Shared { hold: Mutex::default(), bell: Mutex::default(), is_live: Mutex::new(true) });
+        let shared = Arc::new(Shared {
+            hold: Mutex::default(),
+            bell: Mutex::default(),
+            is_live: Mutex::new(true),
+            is_due: AtomicBool::new(true),
+        });
         let outbox = Outbox::in_folder(&account.folder);
         let left = outbox.entries().map_err(|error| with_causes(&error))?;
         let left = left.iter().map(|entry| entry.key().to_owned()).collect();
@@ -96,6 +115,11 @@ impl Desk {
     /// The gateway's address.
     pub fn gateway(&self) -> &str {
         self.mailbox.gateway_url()
+    }
+
+    /// How long a message is held at a time.
+    pub fn lease(&self) -> Duration {
+        self.lease
     }
 
     /// The client, for looking without taking.

@@ -47,6 +47,8 @@ pub(super) struct Hold {
     told: BTreeSet<i64>,
     /// Messages of which was said that they start no turn any more.
     pub(super) spent: BTreeSet<i64>,
+    /// Messages whose turn was stopped: they wait for the user.
+    pub(super) left_alone: BTreeSet<i64>,
     pub(super) work: Option<Work>,
     /// Messages of this turn to each peer.
     sent: HashMap<String, u32>,

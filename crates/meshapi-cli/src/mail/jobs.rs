@@ -67,12 +67,15 @@ impl Desk {
     /// # Cancel safety
     /// That of [`Desk::next_job`].
     pub async fn next_auto(&self) -> Result<Option<Job>, ClientError> {
+        // Where none can be had now, it is not asked for again until something has changed.
+        self.shared.set_due(false);
         let (thread, is_any) = {
             let hold = self.shared.hold();
-            let Some((_, first)) = hold.waiting().find(|(_, waiting)| self.may_start(waiting)) else {
+            let may = |id, waiting: &Waiting| !hold.left_alone.contains(&id) && self.may_start(waiting);
+            let Some((_, first)) = hold.waiting().find(|(id, waiting)| may(*id, waiting)) else {
                 return Ok(None);
             };
-            (first.thread.clone(), hold.waiting().all(|(_, waiting)| self.may_start(waiting)))
+            (first.thread.clone(), hold.waiting().all(|(id, waiting)| may(id, waiting)))
         };
         // A claim cannot name a sender: without a thread it might take what is not meant.
         if thread.is_none() && !is_any {
@@ -86,12 +89,20 @@ impl Desk {
             return Ok(None);
         }
         self.shared.hold().hold(held.clone());
+        self.shared.set_due(true);
         Ok(Some(self.begin(held.mail, false)))
+    }
+
+    /// This message starts no turn in this session any more.
+    pub fn leave(&self, job: &Job) {
+        self.shared.hold().left_alone.insert(job.mail.id);
     }
 
     /// Whether mail waits that may start a turn.
     pub fn has_auto(&self) -> bool {
-        self.shared.hold().waiting().any(|(_, waiting)| self.may_start(waiting))
+        let hold = self.shared.hold();
+        self.shared.is_due()
+            && hold.waiting().any(|(id, waiting)| !hold.left_alone.contains(&id) && self.may_start(waiting))
     }
 
     /// The user allowed this peer, the gateway vouches for it, and its thread has something left.

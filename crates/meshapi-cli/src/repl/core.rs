@@ -1,6 +1,6 @@
 //! What both kinds of session have in common: the agent, the settings, and what a signal ends.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use mesh_agent::{Interrupt, builtin::Asker};
 use mesh_client::wire::Content;
@@ -161,6 +161,10 @@ impl Core {
     pub(super) fn close(mut self) {
         // What is looked for makes folders, and takes them away when it is done.
         self.wired.confined.wait();
+        if let Some(desk) = &self.wired.mail {
+            // What a turn that paused still holds.
+            self.runtime.block_on(desk.hand_back(Duration::ZERO));
+        }
         self.runtime.block_on(self.wired.servers.kill_all());
     }
 }

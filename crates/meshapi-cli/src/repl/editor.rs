@@ -119,6 +119,8 @@ impl Editor {
         }
         self.look.ask();
         let sign = Sign { look: self.look.clone() };
+        // It was painted last before it was entered.
+        self.typed.set(draft);
         let _reading = Reading::begin(&self.is_reading);
         // What came just before.
         if let Some(bell) = &self.bell {
@@ -138,6 +140,14 @@ impl Editor {
                 _ => {}
             }
         }
+    }
+}
+
+impl Typed {
+    fn set(&self, line: &str) {
+        let rows = line.matches('\n').count();
+        self.is_started.store(!line.is_empty(), Ordering::Relaxed);
+        self.bytes.store(line.len() + rows * usize::from(u16::MAX), Ordering::Relaxed);
     }
 }
 
@@ -288,9 +298,7 @@ struct Watch(Arc<Typed>);
 
 impl Highlighter for Watch {
     fn highlight(&self, line: &str, _: usize) -> StyledText {
-        let rows = line.matches('\n').count();
-        self.0.is_started.store(!line.is_empty(), Ordering::Relaxed);
-        self.0.bytes.store(line.len() + rows * usize::from(u16::MAX), Ordering::Relaxed);
+        self.0.set(line);
         let mut text = StyledText::new();
         text.push((Default::default(), line.to_owned()));
         text

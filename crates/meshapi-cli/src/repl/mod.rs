@@ -18,7 +18,7 @@ pub mod turn;
 
 use std::collections::VecDeque;
 
-use mesh_agent::{Budget, Interrupt, mail::clean_name};
+use mesh_agent::{Budget, Conversation, Interrupt, mail::clean_name};
 use mesh_client::wire::{Content, ToolCall};
 
 use crate::{
@@ -50,6 +50,8 @@ pub struct Session {
     core: Core,
     look: Look,
     screen: Screen,
+    /// The last conversation that a peer's message began, by sender and thread.
+    peers: Option<((String, Option<String>), Conversation)>,
 }
 
 impl Session {
@@ -68,7 +70,7 @@ impl Session {
         let screen = Screen::new(look.clone(), env.rewraps, interrupt.clone());
         let asker = std::sync::Arc::new(screen.clone());
         let core = Core::new(config, env, mode, interrupt, &mut TerminalAsk::new(look.clone()), asker)?;
-        Ok(Session { core, look, screen })
+        Ok(Session { core, look, screen, peers: None })
     }
 
     /// Runs the session to its end.
@@ -82,15 +84,8 @@ impl Session {
         let columns = terminal::size().columns;
         self.print(&banner::banner(&cwd, self.core.config.folder(), &settings, columns));
         self.core.settle_survivors(&mut person, columns)?;
-        let mode = self.core.wired.agent.mode().clone();
-        let servers = self.core.wired.servers.clone();
-        let folder = self.core.config.folder().clone();
-        let settings = self.core.wired.agent.settings().clone();
-        let commands = Commands::new(&cwd, self.core.models.clone(), settings);
-        let sandbox = self.core.wired.confined.standing().clone();
         let mail = self.core.wired.mail.clone();
-        let mut editor =
-            Editor::new(folder, commands, self.look.clone(), mode, sandbox, servers, mail.clone());
+        let mut editor = self.editor();
         // A peer whom the user allowed so much may have written before.
         let mut may_answer = true;
         let mut queue: VecDeque<String> = VecDeque::new();
@@ -115,6 +110,8 @@ impl Session {
                     match editor.read(&std::mem::take(&mut draft)) {
                         Ok(Read::Text(text)) => text,
                         Ok(Read::Mail) => {
+                            // It would take up its line again where it stood, over what the turn shows.
+                            editor = self.editor();
                             may_answer = true;
                             continue;
                         }
@@ -164,6 +161,17 @@ impl Session {
         Ok(Exit::Ok)
     }
 
+    /// The line at the prompt.
+    fn editor(&self) -> Editor {
+        let core = &self.core;
+        let (mode, servers) = (core.wired.agent.mode().clone(), core.wired.servers.clone());
+        let settings = core.wired.agent.settings().clone();
+        let commands = Commands::new(&core.cwd, core.models.clone(), settings);
+        let sandbox = core.wired.confined.standing().clone();
+        let (folder, mail) = (core.config.folder().clone(), core.wired.mail.clone());
+        Editor::new(folder, commands, self.look.clone(), mode, sandbox, servers, mail)
+    }
+
     /// A turn that a message starts, whose sender the user allowed so much. Says whether another may follow.
     fn answer_mail(&mut self, queue: &mut VecDeque<String>, draft: &mut String) -> Result<bool, Failure> {
         let Some(desk) = self.core.wired.mail.clone() else { return Ok(false) };
@@ -183,6 +191,11 @@ impl Session {
             Line::blank(),
         ]);
         self.core.wired.agent.set_budget(Budget { tokens, usd: None });
+        // The peer's conversation is not the user's: neither sees anything of the other.
+        let about = (job.mail.from.clone(), job.mail.thread.clone());
+        let before = self.peers.take().filter(|(of, _)| about.1.is_some() && *of == about);
+        let theirs = before.map_or_else(|| self.core.wired.agent.fresh(), |(_, theirs)| theirs);
+        let own = self.core.wired.agent.swap(theirs);
         let content = Content::Text(settle::brief(ALLOWED, &job));
         let outcome =
             self.turn(content, Some(settle::opening(&job)), std::mem::take(queue), std::mem::take(draft))?;
@@ -191,6 +204,7 @@ impl Session {
         let report = match outcome.report {
             Ok(report) => report,
             Err(error) => {
+                self.core.wired.agent.swap(own);
                 self.core.runtime.block_on(desk.hand_back(settle::REST));
                 self.print(&Failure::from(error).lines());
                 return Ok(false);
@@ -204,10 +218,14 @@ impl Session {
                 (Line::prose(Style::Dim, &format!("✉ #{} {}{note}", job.mail.id, outcome.as_str())), true)
             }
             Ok(Settled::GivenBack | Settled::Useless) => {
+                // The person who stopped it does not want it to begin again by itself.
+                desk.leave(&job);
                 (Line::prose(Style::Dim, &format!("✉ #{} was given back", job.mail.id)), false)
             }
             Err(error) => (Line::prose(Style::Bad, &format!("your mail's journal: {error}")), false),
         };
+        let theirs = self.core.wired.agent.swap(own);
+        self.peers = Some((about, theirs));
         self.print(&[line]);
         Ok(goes_on)
     }

@@ -205,9 +205,10 @@ impl MailTool {
         let seconds = seconds(args);
         context.line.say(&format!("waiting up to {seconds} s for a message"));
         tokio::select! {
-            mails = self.mail.take(1, Duration::from_secs(seconds)) => {
-                Ok(ToolOutput::ok(render::list(&mails?, self.mail.news().map_or(0, |news| news.unread))))
-            }
+            mails = self.mail.take(1, Duration::from_secs(seconds)) => match &*mails? {
+                [] => Ok(ToolOutput::ok("No message came.")),
+                mails => Ok(ToolOutput::ok(render::list(mails, self.mail.news().map_or(0, |news| news.unread)))),
+            },
             () = context.line.stopped() => Ok(ToolOutput::ok("Stopped by the user; no message came.")),
         }
     }
