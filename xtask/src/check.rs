@@ -21,7 +21,7 @@ const fn part(name: &'static str, arguments: &'static [&'static str]) -> Part {
 }
 
 /// The parts, quick ones first.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     part("fmt", &["fmt", "--all", "--check"]),
     part("layers", &["xtask", "layers"]),
     part("licences", &["xtask", "licences"]),
@@ -63,6 +63,21 @@ const PARTS: [Part; 10] = [
     part(
         "clippy: bare safety",
         &["clippy", "--quiet", "-p", "mesh-safety", "--no-default-features", "--", "-D", "warnings"],
+    ),
+    part(
+        "clippy: gateway on SQLite",
+        &[
+            "clippy",
+            "--quiet",
+            "-p",
+            "mesh-mailbox",
+            "--features",
+            "gateway",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
     ),
     Part {
         name: "docs",
@@ -133,6 +148,6 @@ mod tests {
         let commands: Vec<String> = PARTS.iter().map(Part::command).collect();
         assert_eq!(commands[0], "cargo fmt --all --check");
         assert_eq!(commands[1], "cargo xtask layers");
-        assert_eq!(commands[9], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --quiet --workspace --no-deps");
+        assert_eq!(commands[10], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --quiet --workspace --no-deps");
     }
 }
