@@ -55,6 +55,9 @@ const WIRING: &str = "wiring.rs";
 /// A command whose whole subject is one of those parts may name that one.
 const COMMANDS: &str = "commands/";
 
+/// The room in which the mailbox becomes what the agent's trait asks for; `wiring.rs` hands it in.
+const MAIL: (&str, &str) = ("mail/", "mesh_mailbox");
+
 pub(crate) fn run(root: &Path) -> Result<()> {
     let metadata = Metadata::read(root, Platforms::All)?;
     let mut faults: Vec<String> = Vec::new();
@@ -119,7 +122,7 @@ fn naming_fault(place: &str, source: &Source) -> Option<String> {
     let named: Vec<&str> = TIED_IN_ONE_PLACE.into_iter().filter(|name| source.names(name)).collect();
     let most = if place == WIRING {
         TIED_IN_ONE_PLACE.len()
-    } else if place.starts_with(COMMANDS) {
+    } else if place.starts_with(COMMANDS) || (place.starts_with(MAIL.0) && named == [MAIL.1]) {
         1
     } else {
         0
@@ -182,6 +185,9 @@ mod tests {
             ("main.rs", "let mesh_optimizer = 1;", true),
             ("commands/optimize.rs", "use mesh_optimize::Dial;", true),
             ("commands/optimize.rs", both, false),
+            ("mail/desk.rs", "use mesh_mailbox::Mailbox;", true),
+            ("mail/desk.rs", "use mesh_optimize::Dial;", false),
+            ("mail/desk.rs", both, false),
         ] {
             assert_eq!(naming_fault(place, &Source::read(text)).is_none(), is_fine, "{place}: {text}");
         }

@@ -122,9 +122,27 @@ impl Desk {
         self.lease
     }
 
-    /// The client, for looking without taking.
-    pub fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
+    /// What is unread, for the user's own look: nothing is taken or marked.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn unread_mail(&self, limit: u32) -> Result<Vec<Envelope>, String> {
+        let look = Look { limit: Some(limit), ..Look::unread() };
+        self.mailbox.fetch(&look).await.map(|inbox| inbox.envelopes).map_err(|error| with_causes(&error))
+    }
+
+    /// One message, for the same; `None` where there is none.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn one_mail(&self, id: i64) -> Result<Option<Envelope>, String> {
+        self.mailbox.message(id).await.map_err(|error| with_causes(&error))
     }
 
     /// Unread messages that are known of.

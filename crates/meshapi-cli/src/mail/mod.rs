@@ -18,6 +18,21 @@ pub mod settle;
 mod take;
 mod watch;
 
+use mesh_mailbox::{Kind, PeerName};
+
+/// A peer's name in its canonical form.
+///
+/// # Errors
+/// It is none; why.
+pub fn peer_name(text: &str) -> Result<String, String> {
+    PeerName::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string())
+}
+
+/// Whether a word says what a message is for.
+pub fn is_kind(word: &str) -> bool {
+    word.parse::<Kind>().is_ok()
+}
+
 pub use account::Account;
 pub use allowance::Allowance;
 pub use desk::Desk;

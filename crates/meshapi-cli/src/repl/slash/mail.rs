@@ -1,13 +1,11 @@
 //! `/mail`: the user's own look at their mailbox. Nothing of it goes to the model, and nothing is marked read.
 
 use mesh_agent::mail::{Letter, MailError, Mailroom as _, Posted, clean_name};
-use mesh_mailbox::{Kind, Look};
 
 use super::{Outcome, SlashContext, table::Work};
 use crate::{
     commands::mail::show,
-    exit::with_causes,
-    mail::{Allowance, Desk},
+    mail::{self, Allowance, Desk},
     ui::{
         line::{Line, Style},
         text,
@@ -20,7 +18,7 @@ const LISTED: u32 = 20;
 const BEGINNING: usize = 48;
 const USAGE: &str = "usage: /mail, /mail ID, /mail send PEER [KIND] TEXT, /mail watch on|off, /mail auto PEER [TURNS [TOKENS]|off]";
 
-pub(super) fn mail<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a> {
+pub(super) fn run<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) -> Work<'a> {
     Box::pin(async move {
         let Some(desk) = context.wired.mail.clone() else {
             return Outcome::note(
@@ -43,13 +41,11 @@ pub(super) fn mail<'a>(argument: &'a str, context: &'a mut SlashContext<'_>) -> 
 }
 
 async fn list(desk: &Desk) -> Outcome {
-    let look = Look { limit: Some(LISTED), ..Look::unread() };
-    let inbox = match desk.mailbox().fetch(&look).await {
-        Ok(inbox) => inbox,
-        Err(error) => return Outcome::bad(&with_causes(&error)),
+    let envelopes = match desk.unread_mail(LISTED).await {
+        Ok(envelopes) => envelopes,
+        Err(error) => return Outcome::bad(&error),
     };
-    let mut lines: Vec<Line> = inbox
-        .envelopes
+    let mut lines: Vec<Line> = envelopes
         .iter()
         .map(|row| {
             let head = format!(
@@ -79,7 +75,7 @@ async fn list(desk: &Desk) -> Outcome {
 }
 
 async fn one(desk: &Desk, id: i64) -> Outcome {
-    match desk.mailbox().message(id).await {
+    match desk.one_mail(id).await {
         Ok(Some(envelope)) => {
             let shown = show::message(&envelope);
             let mut lines = shown.lines();
@@ -87,7 +83,7 @@ async fn one(desk: &Desk, id: i64) -> Outcome {
             Outcome::of(head.into_iter().chain(lines.map(|line| Line::of(Style::Plain, line))).collect())
         }
         Ok(None) => Outcome::warn(&format!("there is no message #{id}")),
-        Err(error) => Outcome::bad(&with_causes(&error)),
+        Err(error) => Outcome::bad(&error),
     }
 }
 
@@ -122,9 +118,9 @@ fn auto(desk: &Desk, wish: &str) -> Outcome {
         }
         return Outcome::of(lines);
     };
-    let peer = match mesh_mailbox::PeerName::parse(peer) {
-        Ok(peer) => peer.to_string(),
-        Err(error) => return Outcome::bad(&error.to_string()),
+    let peer = match mail::peer_name(peer) {
+        Ok(peer) => peer,
+        Err(error) => return Outcome::bad(&error),
     };
     let usual = Allowance::default();
     let allowance = match (words.next(), words.next().map(str::parse), words.next()) {
@@ -152,8 +148,8 @@ async fn send(desk: &Desk, letter: &str) -> Outcome {
     let Some((to, rest)) = letter.split_once(char::is_whitespace) else { return Outcome::bad(USAGE) };
     let rest = rest.trim();
     let (kind, content) = match rest.split_once(char::is_whitespace) {
-        Some((word, content)) if word.parse::<Kind>().is_ok() => (word, content.trim()),
-        _ => (Kind::Fyi.as_str(), rest),
+        Some((word, content)) if mail::is_kind(word) => (word, content.trim()),
+        _ => ("fyi", rest),
     };
     if content.is_empty() {
         return Outcome::bad(USAGE);

@@ -121,7 +121,7 @@ static COMMANDS: [Command; 23] = [
         "mail",
         "[ID|send|watch|auto]",
         "unread messages of your peers, or one of them; nothing is marked read",
-        Run::Later(mail::mail),
+        Run::Later(mail::run),
     )
     .choosing(&["send", "watch", "auto"]),
     row("login", "", "give an API key", Run::Now(session::login)),
