@@ -147,7 +147,7 @@ impl Desk {
 
     /// Unread messages that are known of.
     pub fn unread(&self) -> usize {
-        self.shared.hold().news().map_or(0, |news| news.unread)
+        self.shared.hold().waiting().count()
     }
 
     /// Has `bell` called when what waits has changed.

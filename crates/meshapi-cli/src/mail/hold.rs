@@ -26,7 +26,7 @@ pub(super) struct Held {
     pub(super) decided: Option<(Outcome, Option<String>)>,
 }
 
-/// The one message that a run works on.
+/// The one message that a turn works on. Others are left where they are: no peer's words get into another's conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Work {
     pub(super) id: i64,
@@ -35,8 +35,6 @@ pub(super) struct Work {
     pub(super) threads: BTreeSet<String>,
     /// Its sender was given an answer by the model itself.
     pub(super) is_answered: bool,
-    /// Other messages are left where they are.
-    pub(super) is_alone: bool,
 }
 
 /// The state of a mailbox in a session.
@@ -103,7 +101,7 @@ impl Hold {
 
     /// Counts and names of what waits; a run that works on one message is not told of others.
     pub(super) fn news(&self) -> Option<News> {
-        if self.waiting.is_empty() || self.work.as_ref().is_some_and(|work| work.is_alone) {
+        if self.waiting.is_empty() || self.work.is_some() {
             return None;
         }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -208,7 +206,7 @@ mod tests {
             let mut hold = Hold::default();
             hold.hold(held(7, "bob", None));
             let threads = BTreeSet::new();
-            hold.work = Some(Work { id: 7, from: "bob".into(), threads, is_answered: false, is_alone: true });
+            hold.work = Some(Work { id: 7, from: "bob".into(), threads, is_answered: false });
             let threads = (hold.thread_for("alice", "bob"), hold.thread_for("alice", "carol-2"));
             (hold.key_for("carol-2"), hold.key_for("carol-2"), hold.key_for("bob"), threads)
         };

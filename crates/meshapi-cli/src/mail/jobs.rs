@@ -56,7 +56,7 @@ impl Desk {
     pub async fn next_job(&self, wait: Duration) -> Result<Option<Job>, ClientError> {
         self.shared.hold().work = None;
         let taken = self.claim_within(1, wait).await?;
-        Ok(taken.into_iter().next().map(|held| self.begin(held.mail, true)))
+        Ok(taken.into_iter().next().map(|held| self.begin(held.mail)))
     }
 
     /// The next message that may start a turn at the prompt; `None` where none may.
@@ -90,7 +90,7 @@ impl Desk {
         }
         self.shared.hold().hold(held.clone());
         self.shared.set_due(true);
-        Ok(Some(self.begin(held.mail, false)))
+        Ok(Some(self.begin(held.mail)))
     }
 
     /// This message starts no turn in this session any more.
@@ -135,10 +135,10 @@ impl Desk {
         news.into_iter().chain(spent).collect()
     }
 
-    fn begin(&self, mail: Mail, is_alone: bool) -> Job {
+    fn begin(&self, mail: Mail) -> Job {
         let (id, from) = (mail.id, mail.from.clone());
         let threads = BTreeSet::new();
-        self.shared.hold().work = Some(Work { id, from, threads, is_answered: false, is_alone });
+        self.shared.hold().work = Some(Work { id, from, threads, is_answered: false });
         Job { mail }
     }
 

@@ -84,7 +84,7 @@ impl Desk {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // Work on one message takes only the answers to what it asked itself.
-            let work = self.shared.hold().work.clone().filter(|work| work.is_alone);
+            let work = self.shared.hold().work.clone();
             let claimed = match &work {
                 None => self.claim(max, left, None).await,
                 Some(work) if work.threads.is_empty() => Ok(Vec::new()),
