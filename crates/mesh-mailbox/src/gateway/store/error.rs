@@ -37,7 +37,7 @@ pub enum StoreError {
         hint: &'static str,
     },
     /// The database does not answer.
-    #[error("{place} cannot be reached: {cause}; the next request tries again")]
+    #[error("{place} cannot be reached: {cause}")]
     Unreachable {
         /// The database, without the password.
         place: String,
