@@ -1,10 +1,10 @@
-//! The gateway: a durable mailbox behind HTTP, on one SQLite file.
+//! The gateway: a durable mailbox behind HTTP, on one SQLite file, or with others on a PostgreSQL database.
 //!
 //! A send is answered after its transaction is synced, and not before. The rules are pure and take the moment as an argument:
 //! `lease` (who holds a message), `limits` (how much one may ask for), `directory` (who may do what), `draft`, `query` and
 //! `fault` (what a request says, and what is wrong with it). Around them:
 //!
-//! - `store`: the trait with its laws, and SQLite
+//! - `store`: the trait with its laws, SQLite and PostgreSQL
 //! - `engine`: one thread that writes batches, a few that read
 //! - `hub`: who waits for mail
 //! - `news`: what other gateways do to a store that is shared
