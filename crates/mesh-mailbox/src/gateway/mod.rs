@@ -42,6 +42,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use directory::{Directory, digest};
 use engine::{Engine, Threads};
@@ -184,22 +185,18 @@ impl<S: Store> Gateway<S> {
 
 /// What a gateway does beside answering.
 async fn chores<S: Store>(shared: Arc<Shared<S>>, retention: Retention) {
-    let (mut flush, mut leases, mut sweep) = (
-        tokio::time::interval(FLUSH_EVERY),
-        tokio::time::interval(LEASES_EVERY),
-        tokio::time::interval(SWEEP_EVERY),
-    );
+    let (mut flush, mut leases) = (tokio::time::interval(FLUSH_EVERY), tokio::time::interval(LEASES_EVERY));
+    let mut sweep_at = Instant::now();
     loop {
         tokio::select! {
             _ = flush.tick() => flush_seen(&shared).await,
             _ = leases.tick() => drop(shared.engine.one(Command::Sweep(None)).await),
-            _ = sweep.tick() => {
-                // A portion at a time, so that mail goes out in between.
-                while let Ok(Ok(Done::Swept { is_partial: true, .. })) =
-                    shared.engine.one(Command::Sweep(Some(retention))).await
-                {
-                    tokio::task::yield_now().await;
-                }
+            () = tokio::time::sleep_until(sweep_at) => {
+                let begun = Instant::now();
+                let swept = shared.engine.one(Command::Sweep(Some(retention))).await;
+                let is_partial = matches!(swept, Ok(Ok(Done::Swept { is_partial: true, .. })));
+                // A portion at a time, and mail goes out in between: of the writer's time sweeping takes a third at most.
+                sweep_at = Instant::now() + if is_partial { begun.elapsed() * 2 } else { SWEEP_EVERY };
             }
         }
     }

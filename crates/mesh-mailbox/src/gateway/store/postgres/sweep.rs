@@ -31,14 +31,13 @@ impl Batch<'_> {
         let mut is_partial = exhausted >= portion;
         let mut dropped = 0;
         if let Some(retention) = retention {
-            for gone in [
-                self.drop_expired().await?,
-                self.drop_old(retention).await?,
-                self.drop_surplus(retention).await?,
-            ] {
+            for gone in [self.drop_expired().await?, self.drop_surplus(retention).await?] {
                 is_partial |= gone >= portion;
                 dropped += gone;
             }
+            let (gone, is_more) = self.drop_old(retention).await?;
+            is_partial |= is_more;
+            dropped += gone;
             is_partial |= self.drop_keys(retention).await? >= portion;
             if dropped > 0 {
                 let count = i64::try_from(dropped).unwrap_or(i64::MAX);
@@ -85,10 +84,22 @@ impl Batch<'_> {
         self.drop(rule, |step, now| step.with(now).with(PORTION)).await
     }
 
-    /// Settled mail beyond its age, unread mail beyond its own: a window of messages at a time, round and round.
-    async fn drop_old(&mut self, retention: &Retention) -> Result<usize, Failure> {
-        let Some((begin, end)) = self.window().await? else { return Ok(0) };
+    /// Settled mail beyond its age, unread mail beyond its own: a window of messages at a time, from the oldest to the first
+    /// that is too young for either. Returns how many were dropped, and whether the round goes on.
+    async fn drop_old(&mut self, retention: &Retention) -> Result<(usize, bool), Failure> {
         let (settled, unread) = (self.now.minus(retention.settled), self.now.minus(retention.unread));
+        let begin = self.tally.swept_to;
+        let sql = "SELECT max(id), min(created_at) FROM (SELECT id, created_at FROM mesh_messages WHERE id > $1 \
+                   ORDER BY id LIMIT $2) AS next";
+        let rows = self.ask(Step::new(sql).with(begin).with(WINDOW)).await?;
+        let (end, oldest): (Option<i64>, Option<String>) = match rows.first() {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?),
+            None => (None, None),
+        };
+        let (Some(end), true) = (end, oldest < Some(settled.max(unread).to_string())) else {
+            self.tally.swept_to = 0;
+            return Ok((0, false));
+        };
         let rule = "id > $1 AND id <= $2 AND created_at < CASE WHEN read_at IS NULL AND dead_at IS NULL THEN $3 ELSE $4 END \
                     LIMIT $5";
         let dropped = self
@@ -99,20 +110,7 @@ impl Batch<'_> {
         if i64::try_from(dropped).unwrap_or(i64::MAX) < PORTION {
             self.tally.swept_to = end;
         }
-        Ok(dropped)
-    }
-
-    /// The ids that are looked at next; from the beginning again after the last.
-    async fn window(&mut self) -> Result<Option<(i64, i64)>, Failure> {
-        let sql =
-            "SELECT max(id) FROM (SELECT id FROM mesh_messages WHERE id > $1 ORDER BY id LIMIT $2) AS next";
-        for begin in [self.tally.swept_to, 0] {
-            let rows = self.ask(Step::new(sql).with(begin).with(WINDOW)).await?;
-            if let Some(end) = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(0))? {
-                return Ok(Some((begin, end)));
-            }
-        }
-        Ok(None)
+        Ok((dropped, true))
     }
 
     /// Settled mail of inboxes that hold too much; what is unread stays.

@@ -26,10 +26,13 @@ impl Batch<'_> {
         let mut is_partial = exhausted.len() >= portion;
         let mut dropped = 0;
         if let Some(retention) = retention {
-            for gone in [self.drop_expired()?, self.drop_old(retention)?, self.drop_surplus(retention)?] {
+            for gone in [self.drop_expired()?, self.drop_surplus(retention)?] {
                 is_partial |= gone >= portion;
                 dropped += gone;
             }
+            let (gone, is_more) = self.drop_old(retention)?;
+            is_partial |= is_more;
+            dropped += gone;
             is_partial |= self.drop_keys(retention)? >= portion;
         }
         Ok(Ok(Done::Swept { dead, dropped, inboxes, is_partial }))
@@ -64,10 +67,20 @@ impl Batch<'_> {
         self.drop_all(&ids)
     }
 
-    /// Settled mail beyond its age, unread mail beyond its own: a window of messages at a time, round and round.
-    fn drop_old(&mut self, retention: &Retention) -> rusqlite::Result<usize> {
-        let Some((begin, end)) = self.window()? else { return Ok(0) };
+    /// Settled mail beyond its age, unread mail beyond its own: a window of messages at a time, from the oldest to the first
+    /// that is too young for either. Returns how many were dropped, and whether the round goes on.
+    fn drop_old(&mut self, retention: &Retention) -> rusqlite::Result<(usize, bool)> {
         let (settled, unread) = (self.now.minus(retention.settled), self.now.minus(retention.unread));
+        let begin = self.tally.swept_to;
+        let sql = "SELECT max(id), min(created_at) FROM (SELECT id, created_at FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2)";
+        let (end, oldest): (Option<i64>, Option<String>) = self
+            .db
+            .prepare_cached(sql)?
+            .query_row(params![begin, WINDOW], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (Some(end), true) = (end, oldest < Some(settled.max(unread).to_string())) else {
+            self.tally.swept_to = 0;
+            return Ok((0, false));
+        };
         let ids: Vec<i64> = self
             .db
             .prepare_cached(
@@ -82,20 +95,7 @@ impl Batch<'_> {
         if i64::try_from(dropped).unwrap_or(i64::MAX) < PORTION {
             self.tally.swept_to = end;
         }
-        Ok(dropped)
-    }
-
-    /// The ids that are looked at next; from the beginning again after the last.
-    fn window(&mut self) -> rusqlite::Result<Option<(i64, i64)>> {
-        let sql = "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ?1 ORDER BY id LIMIT ?2)";
-        let mut find = self.db.prepare_cached(sql)?;
-        for begin in [self.tally.swept_to, 0] {
-            let end: Option<i64> = find.query_row(params![begin, WINDOW], |row| row.get(0))?;
-            if let Some(end) = end {
-                return Ok(Some((begin, end)));
-            }
-        }
-        Ok(None)
+        Ok((dropped, true))
     }
 
     /// Settled mail of inboxes that hold too much; what is unread stays.
