@@ -4,7 +4,7 @@
 //! - [`MeshClient`]: whole completions with retries ([`MeshClient::complete`]), streams, catalogue, balance, search
 //! - [`wire`]: messages, requests, chunks, usage and models as they travel; unknown fields survive
 //! - [`error`], [`retry`], [`cost`]: what failed and what to do, whether to try again, what it cost
-//! - [`peek`]: whether a gateway takes a request, for who passes requests on
+//! - [`peek`], [`LearnedCatalog`]: for who passes requests on: whether a gateway takes one, what its models cost
 //! - `accumulate`, `completion`: the pure middle; bytes cut anywhere give the same completion
 //! - `scripted`: a gateway on loopback that follows a script, for tests and demos (feature `scripted-gateway`)
 #[cfg(feature = "chat")]
@@ -45,6 +45,8 @@ pub mod cost;
 #[cfg(feature = "chat")]
 pub mod error;
 #[cfg(feature = "chat")]
+mod learned;
+#[cfg(feature = "chat")]
 pub mod peek;
 #[cfg(feature = "chat")]
 pub mod retry;
@@ -59,6 +61,8 @@ pub use completion::{Assembler, Completion, Delta, EndOfStream, Flow, ResponseHe
 pub use cost::{BilledCost, Cost, Usd, fmt_usd};
 #[cfg(feature = "chat")]
 pub use error::{ClientError, ErrorKind, GatewayReport, MaxTokensOverflow, NetworkKind};
+#[cfg(feature = "chat")]
+pub use learned::LearnedCatalog;
 #[cfg(feature = "chat")]
 pub use retry::{RetryPolicy, RetryState, RetryStep};
 #[cfg(feature = "chat")]

@@ -4,13 +4,15 @@
 //! - `tap`: the usage report of an answer that passes by
 //! - `books`: sums by session and model, caps, what is held back for requests under way
 //! - `receipt`: receipts of what was not changed, and of what nobody reported
-//! - `metrics`: the sums as text for Prometheus
+//! - `page`, `metrics`: the sums for people, and as text for Prometheus
 mod books;
 mod metrics;
+mod page;
 mod receipt;
 mod tap;
 
 pub use books::{Books, Capped, Caps, Day, Session, Span, Sum};
 pub use metrics::metrics;
+pub use page::html;
 pub use receipt::{unchanged, unreported};
 pub use tap::{Tap, unpacked};

@@ -90,7 +90,7 @@ impl Job {
         // Given back together with the entry: at no moment it counts twice, or not at all.
         let (relay, about) = (hold.relay.clone(), hold.about.take());
         let (proxy, (usage, cost)) = (&relay.0, tap.end());
-        let prices = proxy.prices.of(&self.plan.model);
+        let prices = proxy.prices(&self.plan.model);
         let (plan, told) = (&self.plan, usage.as_ref());
         let mut receipt = match plan.untouched {
             None => lock(&proxy.filter).settle_plan(&self.session, plan, told, prices.as_ref()),

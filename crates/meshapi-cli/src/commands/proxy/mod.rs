@@ -1,15 +1,13 @@
 //! `meshapi proxy`: any client's requests made cheaper on their way, with a receipt for each and a cap on what they cost.
 //!
 //! - `args`: its flags
-//! - `relay`: what goes where; `prices`: what tokens cost there. These talk to the network
+//! - `relay`: what goes where
 //! - `job`: a request with its levers, and its receipt; `spent`: what of a day's cap is gone, in a file
-//! - `page`: how the books are shown
 //!
-//! Passing on, and who may come in, is `mesh_client::http`; sums, caps and usage reports are `mesh_optimize::relay`.
+//! Passing on, who may come in and what models cost is `mesh_client`; sums, caps, usage reports and the page are
+//! `mesh_optimize::relay`.
 pub mod args;
 mod job;
-mod page;
-mod prices;
 mod relay;
 mod spent;
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use mesh_client::{
-    BaseUrl,
+    BaseUrl, LearnedCatalog,
     http::{
         Body, BodyReader, Deadlines, Door, HttpClient, HttpError, Method, Request, Response, StatusCode,
         Upstream, changes, header, pour, reply,
@@ -18,18 +18,18 @@ use mesh_client::{
     wire::RequestBody,
 };
 use mesh_optimize::{
-    Config, Dial, Filter, Untouched,
-    relay::{Books, Caps, Span, Tap, metrics},
+    Config, Dial, Filter, Prices, Untouched,
+    relay::{Books, Caps, Span, Tap, html, metrics},
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
     job::{Hold, Job},
-    lock, page,
-    prices::PriceBook,
+    lock,
     spent::Spent,
 };
+use crate::wiring;
 
 /// The header in which callers say the token.
 const TOKEN: &str = "x-proxy-token";
@@ -61,8 +61,15 @@ pub(super) struct Parts {
     pub(super) spent: Option<Spent>,
     /// Models whose gateway refused an optimised request and took it as it was.
     pub(super) off: Mutex<HashSet<String>>,
-    pub(super) prices: PriceBook,
+    catalog: LearnedCatalog,
     pub(super) changed: watch::Sender<u64>,
+}
+
+impl Parts {
+    /// What a model costs, if that is known.
+    pub(super) fn prices(&self, model: &str) -> Option<Prices> {
+        self.catalog.get()?.lookup(model).and_then(wiring::prices)
+    }
 }
 
 /// Who may come in.
@@ -91,7 +98,7 @@ impl Relay {
         Relay(Arc::new(Parts {
             start: Instant::now(),
             upstream: Upstream::new(http, base, &[TOKEN]),
-            prices: PriceBook::new(address.clone()),
+            catalog: LearnedCatalog::new(address.clone()),
             address,
             dial,
             caps,
@@ -137,7 +144,7 @@ impl Relay {
             "/metrics" => own("text/plain; version=0.0.4", metrics(&books(), "meshapi_proxy")),
             "/events" => changes(self.0.changed.subscribe()),
             _ => {
-                let page = page::html(&books(), &self.0.address.to_string(), self.0.dial.value());
+                let page = html(&books(), "meshapi proxy", &self.0.address.to_string(), self.0.dial.value());
                 own("text/html; charset=utf-8", page)
             }
         }
@@ -157,12 +164,12 @@ impl Relay {
         let upstream = &self.0.upstream;
         let mut headers = upstream.carried(&head.headers);
         if self.0.caps.any() {
-            self.0.prices.learn_now(&headers).await;
+            self.0.catalog.learn_now(&headers).await;
         } else {
-            self.0.prices.learn(&headers);
+            self.0.catalog.learn(&headers);
         }
         let (mut job, body) = self.prepare(raw.clone(), headers.get(header::CONTENT_ENCODING).cloned()).await;
-        let about = self.0.prices.of(&job.plan.model).map(|prices| job.units * prices.input);
+        let about = self.0.prices(&job.plan.model).map(|prices| job.units * prices.input);
         let allowed = lock(&self.0.books).reserve(&self.0.caps, today(), &job.session, about);
         if let Err(capped) = allowed {
             let flag = match capped.span {

@@ -1,15 +1,15 @@
-//! Pure: the books as a page.
+//! The books as a page, which works without scripts and is live where they run.
 
 use std::fmt::Write as _;
 
-use mesh_optimize::relay::{Books, Session, Sum};
+use super::books::{Books, Session, Sum};
 
 const STYLE: &str = include_str!("page.css");
 /// Fetches the page anew when the proxy says that something happened.
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page.
-pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
+/// The page: HTML, with what is passed on to `upstream` at this dial under this title. It listens to `/events` for changes.
+pub fn html(books: &Books, title: &str, upstream: &str, dial: f64) -> String {
     let mut main = String::new();
     let _ = write!(main, "<p>Dial {dial}, to {}.</p>", escape(upstream));
     main.push_str(
@@ -40,9 +40,10 @@ pub(super) fn html(books: &Books, upstream: &str, dial: f64) -> String {
         "<p>Unpriced: without a known price, or without a report of its tokens. {} sent as they were after a refusal, {} refused by a cap, ${:.4} spent today (UTC).</p>",
         books.sent_raw, books.refused, books.spent_today_usd
     );
+    let title = escape(title);
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>meshapi proxy</title><style>{STYLE}</style><h1>meshapi proxy</h1><main>{main}</main><script>{SCRIPT}</script></html>\n"
+         <title>{title}</title><style>{STYLE}</style><h1>{title}</h1><main>{main}</main><script>{SCRIPT}</script></html>\n"
     )
 }
 
