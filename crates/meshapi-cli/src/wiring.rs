@@ -414,8 +414,7 @@ fn cut(cut: &mesh_optimize::Cut) -> Cut {
     }
 }
 
-/// What the user pays for a token; `None` where the list does not say what a prompt costs.
-/// What a row of the catalogue costs for a token.
+/// What the user pays for a token of a model of the catalogue; `None` where that does not say what a prompt costs.
 pub fn prices(row: &wire::Model) -> Option<mesh_optimize::Prices> {
     let pricing = &row.pricing;
     let token = |per_million: f64| per_million / 1e6 * (1.0 - pricing.discount_percent / 100.0);
