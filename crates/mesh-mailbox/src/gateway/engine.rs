@@ -1,7 +1,8 @@
 //! The threads around a store: one that writes, a few that read. Both have queues with a bound; what finds them full is turned away.
 //!
 //! The writer takes whatever waits into one batch. While a batch is being synced the next one gathers, so a busy gateway syncs
-//! once for many messages and an idle one at once for each.
+//! once for many messages and an idle one at once for each. What a batch came to goes back to the event loop as one parcel: a
+//! wake-up across threads is a system call, and one for each message was a tenth of the writer's time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::JoinHandle;
 use std::{io, thread};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::hub::Hub;
 use super::metrics::Metrics;
@@ -42,6 +43,30 @@ struct Job {
     answer: oneshot::Sender<Answers>,
 }
 
+/// What a batch came to, for each job.
+type Parcel = Vec<(oneshot::Sender<Answers>, Answers)>;
+
+/// Hands out what batches came to, within the event loop; without it nobody is answered.
+pub struct Answering {
+    parcels: mpsc::UnboundedReceiver<Parcel>,
+    hub: Arc<Hub>,
+}
+
+impl Answering {
+    /// Works until the writer has ended and its last batch is answered.
+    pub async fn run(mut self) {
+        while let Some(parcel) = self.parcels.recv().await {
+            for done in parcel.iter().flat_map(|(_, answers)| answers).flatten().flatten() {
+                done.new_mail().iter().for_each(|inbox| self.hub.wake(inbox));
+            }
+            for (caller, answers) in parcel {
+                // A caller that has gone away needs no answer.
+                let _ = caller.send(answers);
+            }
+        }
+    }
+}
+
 type Look<R> = Box<dyn FnOnce(&mut R) + Send>;
 
 /// The way to a store.
@@ -72,11 +97,15 @@ impl Threads {
 }
 
 impl<S: Store> Engine<S> {
-    /// Starts the threads.
+    /// Starts the threads. What they did is told only while [`Answering::run`] is polled.
     ///
     /// # Errors
     /// A reader cannot be opened, or a thread not be started.
-    pub fn start(store: S, hub: Arc<Hub>, metrics: Arc<Metrics>) -> Result<(Engine<S>, Threads), StoreError> {
+    pub fn start(
+        store: S,
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Engine<S>, Answering, Threads), StoreError> {
         let (jobs, waiting_jobs) = sync_channel(WRITE_QUEUE);
         let (looks, waiting_looks) = sync_channel::<Look<S::Reader>>(READ_QUEUE);
         let waiting_looks = Arc::new(std::sync::Mutex::new(waiting_looks));
@@ -97,8 +126,11 @@ impl<S: Store> Engine<S> {
             })?);
         }
         let sound = Arc::clone(&is_sound);
-        threads.push(spawn("mailbox-writer", move || write(store, &waiting_jobs, &hub, &metrics, &sound))?);
-        Ok((Engine { jobs, looks, is_sound }, Threads(threads)))
+        // No bound of its own: in it is what the writer's queue let in.
+        let (parcels, done) = mpsc::unbounded_channel();
+        threads
+            .push(spawn("mailbox-writer", move || write(store, &waiting_jobs, &parcels, &metrics, &sound))?);
+        Ok((Engine { jobs, looks, is_sound }, Answering { parcels: done, hub }, Threads(threads)))
     }
 
     /// Has commands done in one transaction; the answer comes after it is durable.
@@ -167,12 +199,18 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     started.map_err(|error| StoreError::Failed(format!("no thread: {error}")))
 }
 
-fn write<S: Store>(mut store: S, jobs: &Receiver<Job>, hub: &Hub, metrics: &Metrics, is_sound: &AtomicBool) {
+fn write<S: Store>(
+    mut store: S,
+    jobs: &Receiver<Job>,
+    parcels: &mpsc::UnboundedSender<Parcel>,
+    metrics: &Metrics,
+    is_sound: &AtomicBool,
+) {
     while let Ok(first) = jobs.recv() {
-        let mut answers = Vec::new();
+        let mut callers = Vec::new();
         let mut batch = Vec::new();
         let mut take = |job: Job, batch: &mut Vec<Command>| {
-            answers.push((job.commands.len(), job.answer));
+            callers.push((job.commands.len(), job.answer));
             batch.extend(job.commands);
         };
         take(first, &mut batch);
@@ -185,23 +223,28 @@ fn write<S: Store>(mut store: S, jobs: &Receiver<Job>, hub: &Hub, metrics: &Metr
         let done = store.apply(Stamp::now(), &batch);
         is_sound.store(done.is_ok(), Ordering::Relaxed);
         metrics.batch(batch.len(), done.is_ok());
-        match done {
-            Ok(done) => {
-                for inbox in done.iter().flatten().flat_map(Done::new_mail) {
-                    hub.wake(inbox);
-                }
-                let mut done = done.into_iter();
-                for (count, answer) in answers {
-                    let _ = answer.send(Ok(done.by_ref().take(count).collect()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(target: "mesh_mailbox::gateway", %error, commands = batch.len(), "a batch was not written");
-                let error = Arc::new(error);
-                for (_, answer) in answers {
-                    let _ = answer.send(Err(EngineError::Store(Arc::clone(&error))));
-                }
-            }
+        // Nobody takes it any more when the event loop has been dropped: the callers went with it.
+        let _ = parcels.send(parcel(done, batch.len(), callers));
+    }
+}
+
+/// What is told of a batch.
+fn parcel(
+    done: Result<Vec<Result<Done, Refusal>>, StoreError>,
+    commands: usize,
+    callers: Vec<(usize, oneshot::Sender<Answers>)>,
+) -> Parcel {
+    match done {
+        Ok(done) => {
+            let mut done = done.into_iter();
+            let answer = |(count, caller)| (caller, Ok(done.by_ref().take(count).collect()));
+            callers.into_iter().map(answer).collect()
+        }
+        Err(error) => {
+            tracing::error!(target: "mesh_mailbox::gateway", %error, commands, "a batch was not written");
+            let error = Arc::new(error);
+            let answer = |(_, caller)| (caller, Err(EngineError::Store(Arc::clone(&error))));
+            callers.into_iter().map(answer).collect()
         }
     }
 }

@@ -45,7 +45,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use directory::{Directory, digest};
-use engine::{Engine, Threads};
+use engine::{Answering, Engine, Threads};
 use hub::Hub;
 use limits::{Limits, Rates};
 use metrics::Metrics;
@@ -101,6 +101,7 @@ impl Options {
 pub struct Gateway<S: Store> {
     shared: Arc<Shared<S>>,
     news: Option<Box<dyn News>>,
+    answering: Answering,
     threads: Threads,
     stop: watch::Sender<bool>,
     options: Options,
@@ -117,7 +118,7 @@ impl<S: Store> Gateway<S> {
         directory.allows_unregistered = options.allow_unregistered;
         let (hub, metrics) = (Arc::new(Hub::default()), Arc::new(Metrics::default()));
         let news = store.news()?;
-        let (engine, threads) = Engine::start(store, Arc::clone(&hub), Arc::clone(&metrics))?;
+        let (engine, answering, threads) = Engine::start(store, Arc::clone(&hub), Arc::clone(&metrics))?;
         let (stop, stopping) = watch::channel(false);
         let memory = |bytes: usize| Arc::new(Semaphore::new(bytes.div_ceil(1024)));
         let answers = memory(ANSWER_BYTES.max(options.limits.page_bytes));
@@ -135,7 +136,7 @@ impl<S: Store> Gateway<S> {
             stopping,
             operator_token: options.operator_token.clone(),
         });
-        Ok(Gateway { shared, news, threads, stop, options })
+        Ok(Gateway { shared, news, answering, threads, stop, options })
     }
 
     /// Serves until `stop` is ready; then waiters are told to come again, writes under way are answered, and all is synced.
@@ -146,7 +147,9 @@ impl<S: Store> Gateway<S> {
     /// # Cancel safety
     /// Dropping the future closes every connection at once; what was acknowledged is stored.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Gateway { shared, news, threads, stop: stopping, options } = self;
+        let Gateway { shared, news, answering, threads, stop: stopping, options } = self;
+        // Until the writer has ended, which is after this future.
+        tokio::spawn(answering.run());
         let server = ServerOptions {
             head_timeout: HEAD_TIME,
             body_idle: HEAD_TIME,
