@@ -7,6 +7,7 @@
 //! - [`cost`]: tokens to money, billed and estimated kept apart
 //! - `screen`: what passes between tools and model: credentials stay here, text from outside is marked
 //! - [`mail`]: the seam to a mailbox, and what a turn may be told of it
+//! - [`web`]: what may be read of the web, from the addresses that were judged
 //! - [`saver`]: the seam to what makes requests cheaper; [`recall`]: what was cut, read again
 mod agent;
 pub mod approval;
@@ -33,6 +34,7 @@ mod screen;
 mod settings;
 pub mod tool;
 pub mod turn;
+pub mod web;
 mod widening;
 
 pub use agent::{Agent, AgentParts, BUDGET, Budget, Conversation, Hands};

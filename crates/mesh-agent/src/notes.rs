@@ -26,6 +26,19 @@ pub(crate) fn holds_a_secret(rule: &str) -> String {
     )
 }
 
+/// What the model gets when it puts a placeholder into an address.
+pub(crate) fn holds_a_placeholder() -> String {
+    "the address holds the placeholder of a credential; nothing was sent. Credentials never go into an address".to_owned()
+}
+
+/// What the model gets for an address that no yes would let it read.
+pub(crate) fn not_fetched(why: &str) -> String {
+    format!(
+        "the address is refused: {why}. Only public pages are read, or hosts that a rule of the user names; for a server of this machine \
+         use curl in run_bash"
+    )
+}
+
 /// Goes last into each request while mail waits; not kept. Counts and names only: what a message says comes by a tool.
 pub(crate) fn mail_waits(news: &str) -> String {
     format!("Mailbox: {news}. check_inbox reads them, when it fits the task.")

@@ -73,6 +73,11 @@ impl Screen {
         }
     }
 
+    /// Whether a placeholder stands in a text.
+    pub(crate) fn names_hidden(&self, text: &str) -> bool {
+        !self.veil.named(text).is_empty()
+    }
+
     /// The rule of a credential that stands in the arguments as itself.
     pub(crate) fn leak(&self, args: &Args) -> Option<&'static str> {
         args.values().find_map(|value| self.leak_in(value))
@@ -130,13 +135,17 @@ pub(crate) fn random_mark() -> String {
 }
 
 /// Why a call that brings credentials back asks before it may send them out.
-pub(crate) fn leaves(returned: &[&'static str]) -> Decision {
+pub(crate) fn leaves(returned: &[&'static str]) -> Option<Decision> {
     let mut rules = returned.to_vec();
     rules.dedup();
-    Decision::ask_by_check(format!(
-        "this may send what was hidden from the model to another machine: {}",
-        rules.join(", ")
-    ))
+    let why =
+        format!("this may send what was hidden from the model to another machine: {}", rules.join(", "));
+    (!rules.is_empty()).then(|| Decision::ask_by_check(why))
+}
+
+/// Why an address asks that holds a credential as itself.
+pub(crate) fn in_address(rule: &'static str) -> Decision {
+    Decision::ask_by_check(format!("the address holds what looks like a credential: {rule}"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use mesh_agent::{
     SharedMode, Sink, ToolContext, TurnEnd, TurnReport,
     builtin::{CHECK_INBOX, SearchError, SearchFuture, Servers, WebSearch, reading, with_mail},
     mail::{CareFuture, Letter, Mail, MailError, MailFuture, News, Outcome, Peer, Posted},
+    web::Web,
 };
 use mesh_client::{
     ClientError, Completion, StreamEvent,
@@ -171,7 +172,8 @@ impl Stage {
             room: Arc::clone(&room),
         });
         let mail: Arc<dyn Mailroom> = room.clone();
-        let tools = with_mail(Servers::new(None), Arc::new(NoWeb), None, Some(&mail)).unwrap();
+        let tools =
+            with_mail(Servers::new(None), Arc::new(NoWeb), Web::default(), None, Some(&mail)).unwrap();
         let mut agent = Agent::new(AgentParts {
             model: script.clone(),
             prices: None,
@@ -431,14 +433,15 @@ async fn a_budget_ends_a_turn_before_the_next_request() {
 #[test]
 fn without_a_mailbox_the_tools_are_the_same_bytes() {
     let with = |mail: Option<&Arc<dyn Mailroom>>| {
-        with_mail(Servers::new(None), Arc::new(NoWeb), None, mail).unwrap()
+        with_mail(Servers::new(None), Arc::new(NoWeb), Web::default(), None, mail).unwrap()
     };
     let room: Arc<dyn Mailroom> = Arc::new(Room::default());
     let (plain, more) = (with(None).specs_json(), with(Some(&room)).specs_json());
-    let standard = mesh_agent::builtin::standard(Servers::new(None), Arc::new(NoWeb), None).unwrap();
+    let standard =
+        mesh_agent::builtin::standard(Servers::new(None), Arc::new(NoWeb), Web::default(), None).unwrap();
     assert_eq!(plain, standard.specs_json());
     assert!(more.starts_with(&plain[..plain.len() - 1]));
-    let names: Vec<&str> = with(Some(&room)).specs().map(|spec| spec.name).skip(11).collect();
+    let names: Vec<&str> = with(Some(&room)).specs().map(|spec| spec.name).skip(12).collect();
     assert_eq!(names, ["send_message", "check_inbox", "wait_for_message", "ack_message", "list_peers"]);
 }
 

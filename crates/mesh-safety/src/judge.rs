@@ -6,6 +6,7 @@ use crate::path::Guard;
 #[cfg(feature = "fs")]
 use crate::path::Sighting;
 use crate::rules::{Access, Effect, Rule, Rules};
+use crate::url::{WebTarget, judge_written};
 use crate::{Decision, PermissionMode, Reason, ReasonSource, Severity, path, shell, shell::Judged};
 
 /// What a tool call would do, as far as it is known before it runs.
@@ -38,6 +39,13 @@ pub enum Action {
     },
     /// Search the web through the gateway.
     WebSearch,
+    /// Read one page of the web.
+    Fetch {
+        /// Its address as it is written.
+        url: String,
+        /// A later part of what was read before: nothing goes out.
+        is_kept: bool,
+    },
     /// Look at the own mailbox: read, wait, say what came of a message, list the peers. Nothing of ours goes out.
     ReadMail,
     /// Send a text to a peer on another machine.
@@ -93,6 +101,9 @@ const TOGETHER: &str =
 
 /// Why a command that could send data out asks after text from outside was read.
 const UNTRUSTED: &str = "text from outside was read since your last message, and this could send data out";
+
+/// Why a page asks after something private was read.
+const PRIVATE: &str = "something private was read since your last message, and an address can carry it out";
 
 /// Why a message asks that goes to somebody new after something private was read.
 fn to_a_stranger(to: &str) -> Decision {
@@ -153,6 +164,7 @@ impl<'a> Judge<'a> {
             Action::Run { .. }
             | Action::Serve { .. }
             | Action::WebSearch
+            | Action::Fetch { .. }
             | Action::ReadMail
             | Action::SendMail { .. }
             | Action::Plan
@@ -165,7 +177,8 @@ impl<'a> Judge<'a> {
         use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
         let policy = self.guard.policy();
         match (action, mode) {
-            (Action::Plan | Action::ReadMail, _) => Decision::Allow,
+            (Action::Plan | Action::ReadMail | Action::Fetch { is_kept: true, .. }, _) => Decision::Allow,
+            (Action::Fetch { url, is_kept: false }, _) => fetch_by(url, mode, policy),
             (Action::SendMail { to, is_known }, _) => {
                 let decision = match mode {
                     Auto | Bypass => Decision::Allow,
@@ -219,7 +232,11 @@ impl<'a> Judge<'a> {
             (Action::Run { command } | Action::Serve { command }, _) => judge_run(command, auto, policy),
             (Action::WebSearch, decided) if policy.untrusted && policy.private => decided,
             (Action::SendMail { to, is_known }, _) => send_by(to, *is_known, policy),
-            (Action::WebSearch | Action::ReadMail | Action::Plan, _) => Decision::Allow,
+            (Action::Fetch { url, is_kept: false }, _) => fetch_by(url, auto, policy),
+            (
+                Action::WebSearch | Action::Fetch { is_kept: true, .. } | Action::ReadMail | Action::Plan,
+                _,
+            ) => Decision::Allow,
             (Action::Unknown { .. }, decided) => decided,
         }
     }
@@ -250,6 +267,7 @@ pub fn judge_by_rules(action: &Action, policy: &Policy) -> Option<Decision> {
         Action::Run { .. }
         | Action::Serve { .. }
         | Action::WebSearch
+        | Action::Fetch { .. }
         | Action::ReadMail
         | Action::SendMail { .. }
         | Action::Plan
@@ -264,6 +282,26 @@ fn send_by(to: &str, is_known: bool, policy: &Policy) -> Decision {
         (true, false, false) => to_a_stranger(to),
         (true, false, true) | (false, _, _) => Decision::Allow,
     }
+}
+
+/// A page of the web: its address as far as it is known before any name is looked up, the mode, and what the turn has read. A
+/// rule of the user that allows the host stands in place of the mode.
+fn fetch_by(url: &str, mode: PermissionMode, policy: &Policy) -> Decision {
+    use PermissionMode::{AcceptEdits, Auto, Bypass, Default};
+    let target = WebTarget::parse(url).ok();
+    let rule = target.and_then(|target| policy.rules.host(&target.host()).map(Rule::effect));
+    let by_mode = match mode {
+        _ if rule == Some(Effect::Allow) => Decision::Allow,
+        Default | AcceptEdits => Decision::ask_by_mode("this mode asks before pages of the web are read"),
+        Auto if policy.untrusted => Decision::ask_by_check(UNTRUSTED),
+        Auto if policy.private => Decision::ask_by_check(PRIVATE),
+        Auto | Bypass => Decision::Allow,
+    };
+    let together = match policy.untrusted && policy.private {
+        true => Decision::ask_by_check(TOGETHER),
+        false => Decision::Allow,
+    };
+    judge_written(url, &policy.rules).join(by_mode).join(together)
 }
 
 fn by_rule(path: &Path, access: Access, policy: &Policy) -> Option<Decision> {
@@ -328,6 +366,7 @@ pub fn offer(action: &Action, mode: PermissionMode, policy: &Policy) -> Option<R
         Action::Run { command } | Action::Serve { command } => shell::rule_for(command)?,
         Action::Write { path } => format!("write {}", place(path)?),
         Action::Read { path } => format!("read {}", place(path)?),
+        Action::Fetch { url, .. } => format!("host {}", WebTarget::parse(url).ok()?.host()),
         Action::Search { .. }
         | Action::WebSearch
         | Action::ReadMail
@@ -502,6 +541,47 @@ mod tests {
         check(&run("curl -s https://example.com"), &ruled, "mmcc");
         let only_private = Policy { untrusted: false, ..ruled };
         check(&run("curl -s https://example.com"), &only_private, "aaaa");
+    }
+
+    #[test]
+    fn a_page_is_judged_by_its_host_and_by_what_the_turn_has_read() {
+        let fetch = |url: &str| Action::Fetch { url: url.into(), is_kept: false };
+        let (page, own) = (fetch("https://docs.example/a?b"), fetch("http://127.0.0.1:8080/"));
+        for (private, untrusted, free, ruled) in [
+            (false, false, "mmaa", "aaaa"),
+            (false, true, "mmca", "aaaa"),
+            (true, false, "mmca", "aaaa"),
+            (true, true, "cccc", "cccc"),
+        ] {
+            let policy = Policy { private, untrusted, ..policy() };
+            check(&page, &policy, free);
+            let kept = Action::Fetch { url: "https://docs.example/a?b".into(), is_kept: true };
+            check(&kept, &policy, "aaaa");
+            // Allowing the tool for a session allows none of what a check asks about.
+            let allowed = letter(&judge_allowed(&page, PermissionMode::Default, &policy));
+            assert_eq!(allowed, if private || untrusted { 'c' } else { 'a' });
+            let rule = |line| Rule::parse(Effect::Allow, line).unwrap();
+            let rules = [rule("host *.example"), rule("host 127.0.0.1")].into_iter().collect();
+            let with_rules = Policy { rules, ..policy.clone() };
+            check(&page, &with_rules, ruled);
+            check(&own, &with_rules, ruled);
+            check(&own, &policy, "cccc");
+            let offered = offer(&page, PermissionMode::Auto, &policy).map(|rule| rule.text().to_owned());
+            assert_eq!(offered.as_deref(), (!(private && untrusted)).then_some("host docs.example"));
+        }
+        for url in [
+            "file:///etc/hosts",
+            "https://me@docs.example",
+            "http://localhost/",
+            "http://169.254.169.254/",
+            "",
+        ] {
+            check(&fetch(url), &policy(), "cccc");
+        }
+        for (effect, want) in [(Effect::Ask, "cccc"), (Effect::Deny, "BBBB")] {
+            let rules = [Rule::parse(effect, "host docs.example").unwrap()].into_iter().collect();
+            check(&page, &Policy { rules, ..policy() }, want);
+        }
     }
 
     #[test]

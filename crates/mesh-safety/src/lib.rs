@@ -39,4 +39,4 @@ pub use origin::{Origin, reaches_out, reads_private};
 pub use path::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, Sighting, judge_opened};
 pub use path::{is_invisible, judge_read, judge_write};
 pub use shell::{judge_command, rule_for, sets_up_git};
-pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url};
+pub use url::{MAX_REDIRECTS, UrlError, WebTarget, judge_address, judge_url, judge_written};

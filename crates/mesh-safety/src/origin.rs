@@ -9,7 +9,7 @@ use crate::{Action, PermissionMode, Policy, is_invisible, shell};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// A search of the web.
+    /// A search of the web, or a page of it.
     Web,
     /// A command that fetched something from another machine.
     Network,
@@ -25,7 +25,7 @@ impl Origin {
     /// Where the output of an action comes from; nothing for what is the user's own.
     pub fn of(action: &Action, policy: &Policy) -> Option<Origin> {
         match action {
-            Action::WebSearch => Some(Origin::Web),
+            Action::WebSearch | Action::Fetch { .. } => Some(Origin::Web),
             Action::ReadMail => Some(Origin::Mail),
             Action::Unknown { .. } => Some(Origin::Tool),
             Action::Run { command } => {
@@ -93,6 +93,7 @@ pub fn reaches_out(action: &Action, policy: &Policy) -> bool {
         Action::Run { command } | Action::Serve { command } => {
             shell::judged(command, PermissionMode::Auto, policy).reaches_out
         }
+        Action::Fetch { is_kept, .. } => !is_kept,
         Action::WebSearch | Action::SendMail { .. } | Action::Unknown { .. } => true,
         Action::Read { .. }
         | Action::Search { .. }
@@ -113,6 +114,7 @@ pub fn reads_private(action: &Action, policy: &Policy) -> bool {
         }
         Action::Write { .. }
         | Action::WebSearch
+        | Action::Fetch { .. }
         | Action::ReadMail
         | Action::SendMail { .. }
         | Action::Plan
@@ -140,6 +142,7 @@ mod tests {
     fn an_origin_is_what_is_not_the_users_own() {
         for (action, want) in [
             (Action::WebSearch, Some(Origin::Web)),
+            (Action::Fetch { url: "https://a.example".into(), is_kept: true }, Some(Origin::Web)),
             (Action::ReadMail, Some(Origin::Mail)),
             (Action::SendMail { to: "bob".into(), is_known: true }, None),
             (Action::Unknown { tool: "x".into() }, Some(Origin::Tool)),
@@ -201,6 +204,8 @@ mod tests {
             assert_eq!(reads_private(&action, &policy()), want, "{action:?}");
         }
         assert!(reaches_out(&run("nc -z example.com 80"), &policy()) && !reaches_out(&run("ls"), &policy()));
+        let fetch = |is_kept| Action::Fetch { url: "https://a.example".into(), is_kept };
+        assert!(reaches_out(&fetch(false), &policy()) && !reaches_out(&fetch(true), &policy()));
         assert!(reaches_out(&run("git push"), &policy()) && reaches_out(&Action::WebSearch, &policy()));
     }
 }

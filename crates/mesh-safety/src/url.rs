@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
 
 use crate::Decision;
-use crate::rules::{Effect, Rules};
+use crate::rules::{Effect, Rule, Rules};
 
 /// Redirects that are followed, each judged anew. From spec/safety.md 5.5.
 pub const MAX_REDIRECTS: u8 = 5;
@@ -18,6 +18,18 @@ pub const MAX_REDIRECTS: u8 = 5;
 pub fn judge_url(url: &str, resolved: &[IpAddr]) -> Decision {
     match WebTarget::parse(url) {
         Ok(target) => target.judge(resolved),
+        Err(error) => Decision::ask_by_check(error.to_string()),
+    }
+}
+
+/// Judges a fetch before any name is looked up: the address as it is written, the rules of the user on its host, a host that is a
+/// number. A name that passes is still to be resolved, and its answers to be judged by [`WebTarget::judge_by`].
+pub fn judge_written(url: &str, rules: &Rules) -> Decision {
+    match WebTarget::parse(url) {
+        Ok(target) => match (rules.host(&target.host()).map(Rule::effect), target.url.host()) {
+            (None | Some(Effect::Allow), Some(Host::Domain(_))) => Decision::Allow,
+            _ => target.judge_by(rules, &[]),
+        },
         Err(error) => Decision::ask_by_check(error.to_string()),
     }
 }

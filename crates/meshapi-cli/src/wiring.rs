@@ -15,6 +15,7 @@ use mesh_agent::{
     prompt::{HANDBOOK, system_prompt},
     recall,
     tool::ChildEnv,
+    web::Web,
 };
 use mesh_client::{ApiKey, Catalog, ClientError, MeshClient, RequestBody, RetryPolicy, wire};
 use mesh_optimize::{
@@ -161,8 +162,6 @@ fn wire_confined(
     let Gateway { client, model, prices } = gateway;
     let servers = Servers::new(Some(config.folder().path().to_owned()));
     let room = mail.clone().map(|desk| desk as Arc<dyn Mailroom>);
-    let tools = builtin::with_mail(servers.clone(), Arc::new(client.clone()), asker, room.as_ref());
-    let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let removed = names.filter(|name| mesh_safety::env::is_withheld(name)).collect();
     let values = config.values();
@@ -182,6 +181,9 @@ fn wire_confined(
         ..Policy::default()
     };
     let permissions = Permissions::load(config.folder(), &policy)?;
+    let web = Web::default().with_rules(permissions.rules().clone());
+    let tools = builtin::with_mail(servers.clone(), Arc::new(client.clone()), web, asker, room.as_ref());
+    let tools = tools.map_err(|error| Failure::new(Exit::Failure, "internal", error))?;
     let mut agent = Agent::new(AgentParts {
         model,
         prices,

@@ -6,6 +6,7 @@ use mesh_agent::{
     Tool, ToolContext, ToolSet,
     builtin::{self, AnswersFuture, Asker, Question, RunBash, SearchError, SearchFuture, Servers, WebSearch},
     tool::{ChildEnv, ToolSpec},
+    web::Web,
 };
 
 /// The tools of the reference and their arguments: what vectors may name, and all that is reported.
@@ -35,7 +36,8 @@ impl Default for Toolbox {
 impl Toolbox {
     /// Tools that keep the servers they start here.
     pub(super) fn with_servers(servers: &Servers) -> Toolbox {
-        let tools = builtin::standard(servers.clone(), Arc::new(NoWeb), Some(Arc::new(NoPerson)));
+        let tools =
+            builtin::standard(servers.clone(), Arc::new(NoWeb), Web::default(), Some(Arc::new(NoPerson)));
         Toolbox { tools: tools.expect("the built-in tools have names of their own and valid schemas") }
     }
 

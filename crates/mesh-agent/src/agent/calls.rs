@@ -10,8 +10,8 @@ use std::{
 
 use mesh_client::wire::ToolCall;
 use mesh_safety::{
-    Action, Confined, Decision, Judge, PermissionMode, Policy, Reason, Sighting, judge, offer, reaches_out,
-    rules::Rule,
+    Action, Confined, Decision, Judge, PermissionMode, Policy, Reason, ReasonSource, Sighting, judge,
+    judge_written, offer, reaches_out, rules::Rule,
 };
 use tracing::Instrument;
 
@@ -49,11 +49,11 @@ impl Agent {
         let shown = tool.action(&args, &self.context);
         // What the model knows by a placeholder is itself again here, and is judged as what it is.
         let given = args.clone();
-        // A message leaves the machine: there a placeholder stays one.
-        let is_mail = matches!(shown, Action::SendMail { .. } | Action::ReadMail);
-        let (args, hidden) = if is_mail { (args, Vec::new()) } else { self.screen().restore(args) };
-        if let (Action::SendMail { .. }, Some(rule)) = (&shown, self.screen().leak(&args)) {
-            let output = ToolOutput::error(notes::holds_a_secret(rule));
+        // A message and an address leave the machine: there a placeholder stays one.
+        let stays = matches!(shown, Action::SendMail { .. } | Action::ReadMail | Action::Fetch { .. });
+        let (args, hidden) = if stays { (args, Vec::new()) } else { self.screen().restore(args) };
+        if let Some(problem) = self.unfit(&shown, &args) {
+            let output = ToolOutput::error(problem);
             let outcome = CallOutcome::Invalid;
             listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
             return output.text;
@@ -61,14 +61,18 @@ impl Agent {
         let action = tool.action(&args, &self.context);
         let (mode, policy) = (self.mode.get(), self.policy());
         let (mut decision, sighting) = self.judge(name, &action, &policy);
-        if !hidden.is_empty() && reaches_out(&action, &policy) {
-            decision = decision.join(crate::screen::leaves(&hidden));
-        }
+        let leaving = match &action {
+            Action::Fetch { is_kept: false, .. } => self.screen().leak(&args).map(crate::screen::in_address),
+            action if reaches_out(action, &policy) => crate::screen::leaves(&hidden),
+            _ => None,
+        };
+        let is_plain = hidden.is_empty() && leaving.is_none();
+        decision = leaving.into_iter().fold(decision, Decision::join);
         let verdict = match &decision {
             Decision::Allow => Approval::Yes,
             Decision::Block(_) => Approval::Unavailable,
             Decision::Ask(reasons) => {
-                let rule = if hidden.is_empty() { offer(&action, mode, &policy) } else { None };
+                let rule = if is_plain { offer(&action, mode, &policy) } else { None };
                 let question = ApprovalRequest {
                     tool: name,
                     summary: &summary,
@@ -127,6 +131,25 @@ impl Agent {
         };
         listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
         output.text
+    }
+
+    /// Why nobody is even asked about what would leave the machine: a yes could not make it go.
+    fn unfit(&self, action: &Action, args: &Args) -> Option<String> {
+        match action {
+            Action::SendMail { .. } => self.screen().leak(args).map(notes::holds_a_secret),
+            Action::Fetch { url, .. } if self.screen().names_hidden(url) => {
+                Some(notes::holds_a_placeholder())
+            }
+            Action::Fetch { url, .. } => match judge_written(url, &self.rules.get()) {
+                Decision::Ask(reasons)
+                    if reasons.iter().all(|reason| reason.source == ReasonSource::Check) =>
+                {
+                    Some(notes::not_fetched(&join(reasons.iter())))
+                }
+                Decision::Allow | Decision::Ask(_) | Decision::Block(_) => None,
+            },
+            _ => None,
+        }
     }
 
     /// What is decided, and what the call's path named then: a file tool opens that and nothing else.

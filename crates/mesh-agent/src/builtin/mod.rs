@@ -14,6 +14,7 @@ mod run_bash;
 mod server;
 mod start_server;
 mod walk;
+mod web_fetch;
 mod web_search;
 mod write_file;
 
@@ -30,6 +31,7 @@ pub use server::{
     FIRST_AUTO_PORT, PortInCommand, RecordFile, RunningServer, ServerRecord, Servers, port_in_command,
 };
 pub use start_server::StartServer;
+pub use web_fetch::WebFetch;
 pub use web_search::{SearchError, SearchFuture, SearchHit, WebSearch, WebSearchTool};
 pub use write_file::WriteFile;
 
@@ -39,6 +41,7 @@ use crate::{
     mail::Mailroom,
     plan::{CREATE_PLAN, UPDATE_STEP},
     tool::{ToolSet, ToolSetError},
+    web::Web,
 };
 
 /// All built-in tools, the plan's among them; the one that asks the user only where somebody can.
@@ -48,9 +51,10 @@ use crate::{
 pub fn standard(
     servers: Servers,
     searcher: Arc<dyn WebSearch>,
+    web: Web,
     asker: Option<Arc<dyn Asker>>,
 ) -> Result<ToolSet, ToolSetError> {
-    with_mail(servers, searcher, asker, None)
+    with_mail(servers, searcher, web, asker, None)
 }
 
 /// The same, and those of a mailbox where there is one. They stand last, so that the others are the same bytes without it.
@@ -60,6 +64,7 @@ pub fn standard(
 pub fn with_mail(
     servers: Servers,
     searcher: Arc<dyn WebSearch>,
+    web: Web,
     asker: Option<Arc<dyn Asker>>,
     mail: Option<&Arc<dyn Mailroom>>,
 ) -> Result<ToolSet, ToolSetError> {
@@ -74,7 +79,8 @@ pub fn with_mail(
         .tool(Grep)
         .tool(Glob)
         .tool(ListDir)
-        .tool(WebSearchTool::new(searcher));
+        .tool(WebSearchTool::new(searcher))
+        .tool(WebFetch::new(web));
     let tools = match asker {
         Some(asker) => tools.tool(AskUser::new(asker)),
         None => tools,

@@ -7,7 +7,7 @@ use mesh_agent::{
     approval::{ApprovalFuture, WideningFuture},
     builtin::{Answer, AnswersFuture, Asker, Question as ModelQuestion},
 };
-use mesh_safety::{Action, ReasonSource, Severity, rules::Rule, sandbox::Grant};
+use mesh_safety::{Action, ReasonSource, Severity, WebTarget, rules::Rule, sandbox::Grant};
 use serde_json::Value;
 
 use crate::permissions::{Permissions, Scope};
@@ -188,12 +188,19 @@ pub fn request_lines(request: &ApprovalRequest<'_>, cwd: &Path) -> Vec<Line> {
             lines.push(Line::prose(Style::Dim, &format!("    (port {port}, cwd {folder})")));
         }
         Action::SendMail { to, .. } => lines.extend(letter_lines(to, request)),
+        Action::Fetch { url, .. } => lines.push(address_line(url)),
         Action::WebSearch | Action::ReadMail | Action::Plan | Action::Unknown { .. } => {
             let args = Value::Object(request.args.clone()).to_string();
             lines.push(Line::of(Style::Plain, &format!("  {}", text::clip_chars(&args, MAX_LINE_CHARS))));
         }
     }
     lines
+}
+
+/// The whole address as it will be asked for: a name in letters of other scripts is shown as the name service knows it.
+fn address_line(url: &str) -> Line {
+    let real = WebTarget::parse(url).map_or_else(|_| url.to_owned(), |target| target.url().to_string());
+    Line::of(Style::Code, &format!("  → {}", text::one_line(&real)))
 }
 
 fn path_line(path: &Path, cwd: &Path) -> Line {

@@ -9,7 +9,7 @@ pub mod scan;
 
 use std::path::{Path, PathBuf};
 
-use mesh_agent::SharedRules;
+use mesh_agent::{SharedRules, web::Web};
 use mesh_client::wire::Content;
 use serde_json::{Value, json};
 
@@ -19,7 +19,6 @@ use crate::{
     ui::line::{Line, Style},
 };
 
-use fetch::Web;
 use image::{Image, ImageError};
 
 /// Most bytes of all images of a session. Seed 14.8.
@@ -93,7 +92,7 @@ impl Attachments {
     /// Nothing is queued.
     pub async fn load(&self, source: &str) -> Result<Image, ImageError> {
         if scan::is_url(source) {
-            self.web.fetch(source).await
+            fetch::fetch(&self.web, source).await
         } else {
             Image::load(&paths::local(source, &self.cwd, self.home.as_deref()))
         }
@@ -248,7 +247,7 @@ mod tests {
                 std::fs::write(path, bytes).unwrap();
             }
             let attachments = Attachments::new(place.0.path(), Some(place.0.path()));
-            (place, Attachments { web: lenient().0, ..attachments })
+            (place, Attachments { web: lenient(), ..attachments })
         }
     }
 
