@@ -443,10 +443,10 @@ impl<'a> Guard<'a> {
 #[cfg_attr(not(feature = "fs"), expect(unused_variables, reason = "nothing is looked at"))]
 fn spellings(root: &Path, looks: &Looks) -> Vec<PathBuf> {
     #[cfg(feature = "fs")]
-    if let Ok(real) = looks.follow(root) {
-        if real != root {
-            return vec![root.to_owned(), real];
-        }
+    if let Ok(real) = looks.follow(root)
+        && real != root
+    {
+        return vec![root.to_owned(), real];
     }
     vec![root.to_owned()]
 }

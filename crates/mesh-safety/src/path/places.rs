@@ -237,10 +237,10 @@ pub(super) fn secret_anywhere(whole: &Parts, parts: &Parts, strict: Strictness) 
         return Some(format!("`{name}` holds credentials"));
     }
     let last = parts.last()?;
-    if let Some(ending) = last.strip_prefix(".env.").or_else(|| last.strip_prefix(".env-")) {
-        if !ending.split('.').next_back().is_some_and(|ending| TEMPLATE_ENDINGS.contains(&ending)) {
-            return Some(format!("`{last}` holds credentials"));
-        }
+    if let Some(ending) = last.strip_prefix(".env.").or_else(|| last.strip_prefix(".env-"))
+        && !ending.split('.').next_back().is_some_and(|ending| TEMPLATE_ENDINGS.contains(&ending))
+    {
+        return Some(format!("`{last}` holds credentials"));
     }
     if is_data_of_secrets(last, parts) {
         return Some(format!("`{last}` holds credentials"));

@@ -60,10 +60,11 @@ impl Before {
             }
             before.there.extend(number(&wanted.path).map(|number| (wanted.path.clone(), number)));
             files_of(&wanted.path, 0, &mut |path, meta| {
-                if (!is_mounted || meta.nlink() > 1) && meta.len() <= LARGEST {
-                    if let Ok(text) = fs::read(path) {
-                        before.copies.push((path.to_owned(), text));
-                    }
+                if (!is_mounted || meta.nlink() > 1)
+                    && meta.len() <= LARGEST
+                    && let Ok(text) = fs::read(path)
+                {
+                    before.copies.push((path.to_owned(), text));
                 }
             });
         }
@@ -177,10 +178,10 @@ impl Check<'_> {
             return;
         }
         let why = format!("git would act on {}", kept.removed.join(", "));
-        if self.put_aside(path, if kept.removed.is_empty() { "it has another name" } else { &why }) {
-            if let Err(error) = write_new(path, kept.text.as_bytes()) {
-                self.notes.push(format!("{} could not be written anew: {error}", path.display()));
-            }
+        if self.put_aside(path, if kept.removed.is_empty() { "it has another name" } else { &why })
+            && let Err(error) = write_new(path, kept.text.as_bytes())
+        {
+            self.notes.push(format!("{} could not be written anew: {error}", path.display()));
         }
     }
 
@@ -200,10 +201,8 @@ impl Check<'_> {
             return;
         }
         let is_clear = !is_there(path) || self.put_aside(path, "it is protected");
-        if is_clear {
-            if let Err(error) = write_new(path, text) {
-                self.notes.push(format!("{} could not be put back: {error}", path.display()));
-            }
+        if is_clear && let Err(error) = write_new(path, text) {
+            self.notes.push(format!("{} could not be put back: {error}", path.display()));
         }
     }
 

@@ -70,10 +70,10 @@ pub(super) fn value(text: &str, name: &str) -> Option<String> {
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
             section = header(line);
-        } else if let Some(setting) = section.as_ref().and_then(|section| setting(section, line)) {
-            if setting.pattern == name {
-                found = Some(setting.value);
-            }
+        } else if let Some(setting) = section.as_ref().and_then(|section| setting(section, line))
+            && setting.pattern == name
+        {
+            found = Some(setting.value);
         }
     }
     found

@@ -18,10 +18,10 @@ impl Policy {
     /// This policy with the repository of a linked work tree or of a submodule writable too, if `folder` is the top of one. Its hooks and settings stay
     /// read-only, as those of every repository in a writable folder.
     pub fn with_repository_of(mut self, folder: &Path) -> Policy {
-        if let Some(repository) = repository_of(folder).filter(|repository| !self.may_write(repository)) {
-            if let Ok(found) = Policy::new(&[repository], None) {
-                self.writable.extend(found.writable);
-            }
+        if let Some(repository) = repository_of(folder).filter(|repository| !self.may_write(repository))
+            && let Ok(found) = Policy::new(&[repository], None)
+        {
+            self.writable.extend(found.writable);
         }
         self
     }

@@ -138,10 +138,10 @@ pub(super) fn reap_until(child: Pid, signals: &Signals, porter: Option<i32>) -> 
                 return (ended(ExitStatus::from_raw(status.as_raw())), rest.is_ok());
             }
         }
-        if let (Some(end), Some(porter)) = (end, porter) {
-            if !lives_beside(porter) {
-                return (end, false);
-            }
+        if let (Some(end), Some(porter)) = (end, porter)
+            && !lives_beside(porter)
+        {
+            return (end, false);
         }
         let Some(came) = signals.wait() else { continue };
         if came.signal != libc::SIGCHLD && came.from_process {

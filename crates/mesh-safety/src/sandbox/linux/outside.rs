@@ -182,10 +182,10 @@ fn go(
     if hosts.is_some() || !job.neighbours.is_empty() {
         // Without the sockets the set-up has failed, which init tells.
         let mut listeners = proxy::receive(&way_in).unwrap_or_default().into_iter();
-        if let Some(hosts) = hosts {
-            if let Some(listener) = listeners.next() {
-                proxy::serve(listener, hosts, refused.clone());
-            }
+        if let Some(hosts) = hosts
+            && let Some(listener) = listeners.next()
+        {
+            proxy::serve(listener, hosts, refused.clone());
         }
         for (listener, neighbour) in listeners.zip(&job.neighbours) {
             proxy::lead(listener, neighbour.clone());

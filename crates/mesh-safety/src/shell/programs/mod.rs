@@ -356,10 +356,10 @@ fn candidates(text: &str) -> Vec<&str> {
     };
     if let Some(option) = text.strip_prefix('-') {
         // `-I/etc/x`, `-F~/x`, `-d@x`: a place right behind a letter.
-        if let Some(value) = option.char_indices().nth(1).map(|(at, _)| &option[at..]) {
-            if value.starts_with(['/', '~', '@', '.']) {
-                add(value.trim_start_matches('@'));
-            }
+        if let Some(value) = option.char_indices().nth(1).map(|(at, _)| &option[at..])
+            && value.starts_with(['/', '~', '@', '.'])
+        {
+            add(value.trim_start_matches('@'));
         }
     } else {
         add(text);
