@@ -1,20 +1,22 @@
-//! Generated commands for the shell judge, against tree-sitter-bash and `bash -n`. Nothing generated is ever run.
+//! Generated commands for the shell judge, against brush-parser, tree-sitter-bash and `bash -n`. Nothing generated is ever run.
 //!
 //! ```sh
 //! cargo run --release --manifest-path fuzz/Cargo.toml -- 1000000 20000 1     # commands, of them for bash, seed, cases to print
 //! ```
 //!
 //! A text is made of the shell's own pieces, then letters of it are dropped, doubled and swapped. In some places stands a canary, a
-//! program that always asks. Every disagreement has to ask: where the second parser sees the canary run, and where it or bash
-//! refuses a text. Printed is how often they differ, and each case that would be let through all the same.
+//! program that always asks. Every disagreement has to ask: where another parser or bash refuses a text, and where one sees the
+//! canary run. Printed is how often they differ, and each case that would be let through all the same.
 mod generate;
 
 use std::{
     io::Write,
+    panic::{catch_unwind, set_hook},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
+use brush_parser::{ParserOptions, parse_tokens, uncached_tokenize_str};
 use mesh_safety::{Confined, Decision, PermissionMode, Policy, judge_command};
 use tree_sitter::{Node, Parser};
 
@@ -26,23 +28,48 @@ const HANG: Duration = Duration::from_secs(1);
 /// Cases of each kind that are printed, where nothing is said.
 const SHOWN: u64 = 12;
 
+/// How often something said no, and the texts that were let through all the same.
+#[derive(Default)]
+struct Count {
+    times: u64,
+    let_through: Vec<String>,
+}
+
+impl Count {
+    fn note(&mut self, text: &str, is_allowed: bool) {
+        self.times += 1;
+        if is_allowed {
+            self.let_through.push(text.to_owned());
+        }
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     allowed: u64,
     not_parsed_here: u64,
-    refused_there: u64,
-    /// Of these, let through and taken by bash.
-    behind_bash: u64,
-    canaries: u64,
-    /// The second parser sees the canary run, and it was let through.
-    missed: Vec<String>,
-    /// The second parser refuses the text, and it was let through.
-    let_through: Vec<String>,
-    bash_refuses: u64,
+    /// Texts that ask for nothing but a disagreement of the parsers.
+    asked_for_readers: u64,
+    brush: Count,
+    /// Texts on which brush-parser fails inside: they are refused.
+    brush_fails: u64,
+    tree_sitter: Count,
+    canary: Count,
+    bash: Count,
     bash_takes_what_we_refuse: u64,
-    /// Bash refuses the text, and it was let through.
-    bash_let_through: Vec<String>,
     slowest: Duration,
+}
+
+impl Tally {
+    /// What was counted, in words.
+    fn counts(&self) -> [(&'static str, &Count); 4] {
+        [
+            ("brush-parser refuses", &self.brush),
+            ("tree-sitter-bash refuses", &self.tree_sitter),
+            ("tree-sitter-bash sees the canary run in", &self.canary),
+            ("bash -n refuses", &self.bash),
+        ]
+    }
 }
 
 fn main() -> ExitCode {
@@ -52,9 +79,11 @@ fn main() -> ExitCode {
     let shown = args.next().unwrap_or(SHOWN);
     let mut parser = Parser::new();
     if parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
-        eprintln!("the second parser does not load");
+        eprintln!("tree-sitter-bash does not load");
         return ExitCode::FAILURE;
     }
+    // What fails inside is caught and counted.
+    set_hook(Box::new(|_| {}));
     let policy = Policy {
         workspace: "/home/dev/w".into(),
         home: Some("/home/dev".into()),
@@ -67,68 +96,62 @@ fn main() -> ExitCode {
     for number in 0..count {
         let text = generator.command();
         let began = Instant::now();
-        let decision = judge_command(&text, PermissionMode::Auto, &policy);
+        let Ok(decision) = catch_unwind(|| judge_command(&text, PermissionMode::Auto, &policy)) else {
+            eprintln!("panics: {text:?}");
+            return ExitCode::FAILURE;
+        };
         tally.slowest = tally.slowest.max(began.elapsed());
         if began.elapsed() > HANG {
             eprintln!("hangs: {text:?}");
             return ExitCode::FAILURE;
         }
         let is_allowed = decision.is_allow();
-        let is_refused = parse_failed(&decision);
+        let is_refused = says(&decision, "the shell text does not parse");
         tally.allowed += u64::from(is_allowed);
         tally.not_parsed_here += u64::from(is_refused);
+        tally.asked_for_readers += u64::from(says(&decision, "the shell parsers disagree"));
+        let brush = catch_unwind(|| brush_takes(&text));
+        tally.brush_fails += u64::from(brush.is_err());
+        if !brush.unwrap_or(false) {
+            tally.brush.note(&text, is_allowed);
+        }
         if let Some(tree) = parser.parse(&text, None) {
             let root = tree.root_node();
-            let refused = root.has_error();
-            tally.refused_there += u64::from(refused);
-            if refused && is_allowed {
-                // The second parser is behind bash in places; where bash takes the text it is not read wrongly here.
-                match bash_takes(&text) {
-                    Some(true) => tally.behind_bash += 1,
-                    Some(false) | None => tally.let_through.push(text.clone()),
-                }
-            }
-            if !refused && runs_canary(root, text.as_bytes()) {
-                tally.canaries += 1;
-                if is_allowed {
-                    tally.missed.push(text.clone());
-                }
+            if root.has_error() {
+                tally.tree_sitter.note(&text, is_allowed);
+            } else if runs_canary(root, text.as_bytes()) {
+                tally.canary.note(&text, is_allowed);
             }
         }
         if number % every == 0 {
             match bash_takes(&text) {
                 Some(true) => tally.bash_takes_what_we_refuse += u64::from(is_refused),
-                Some(false) => {
-                    tally.bash_refuses += 1;
-                    if is_allowed {
-                        tally.bash_let_through.push(text);
-                    }
-                }
+                Some(false) => tally.bash.note(&text, is_allowed),
                 None => {}
             }
         }
     }
     print(&tally, count, count.div_ceil(every), seed, usize::try_from(shown).unwrap_or(usize::MAX));
-    match tally.missed.is_empty() && tally.bash_let_through.is_empty() && tally.let_through.is_empty() {
+    match tally.counts().iter().all(|(_, count)| count.let_through.is_empty()) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-fn parse_failed(decision: &Decision) -> bool {
-    decision.reasons().iter().any(|reason| reason.text.starts_with("the shell text does not parse"))
+fn says(decision: &Decision, what: &str) -> bool {
+    decision.reasons().iter().any(|reason| reason.text.starts_with(what))
 }
 
-/// Whether the second parser sees the canary as the name of a command.
+fn brush_takes(text: &str) -> bool {
+    let options = ParserOptions::default();
+    uncached_tokenize_str(text, &options.tokenizer_options())
+        .is_ok_and(|tokens| parse_tokens(&tokens, &options).is_ok())
+}
+
+/// Whether tree-sitter-bash sees the canary as the name of a command.
 fn runs_canary(node: Node<'_>, text: &[u8]) -> bool {
     if node.kind() == "command_name" && node.utf8_text(text) == Ok(CANARY) {
-        // `sudo<(x)`, sudo`x` and one that goes on after a line's end are longer words to bash; the second parser ends them early.
-        let after = &text[node.end_byte()..];
-        return ![&b"`"[..], b"<(", b">(", b"$", b"'", b"\"", b"\\\n"].iter().any(|sign| after.starts_with(sign));
-    }
-    // A number in a number: what looks like a command there is a variable.
-    if node.kind() == "arithmetic_expansion" || text[node.start_byte()..].starts_with(b"$((") {
-        return false;
+        return true;
     }
     let mut cursor = node.walk();
     node.children(&mut cursor).any(|child| runs_canary(child, text))
@@ -146,29 +169,24 @@ fn bash_takes(text: &str) -> Option<bool> {
 }
 
 fn print(tally: &Tally, count: u64, with_bash: u64, seed: u64, shown: usize) {
-    println!("{count} commands, seed {seed}: no panic, slowest verdict {:?}", tally.slowest);
-    println!("allowed {}, not parsed here {}", tally.allowed, tally.not_parsed_here);
     println!(
-        "second parser: refuses {}, of these let through {} that bash takes and {} that it refuses; sees the canary run in {}, of these let through {}",
-        tally.refused_there,
-        tally.behind_bash,
-        tally.let_through.len(),
-        tally.canaries,
-        tally.missed.len()
+        "{count} commands ({with_bash} for bash), seed {seed}: no panic, slowest verdict {:?}",
+        tally.slowest
     );
     println!(
-        "bash -n on {with_bash}: refuses {}, of these let through {}; takes {} that do not parse here, which ask",
-        tally.bash_refuses,
-        tally.bash_let_through.len(),
-        tally.bash_takes_what_we_refuse
+        "allowed {}, not parsed here {}, asked for a disagreement alone {}",
+        tally.allowed, tally.not_parsed_here, tally.asked_for_readers
     );
-    for (what, cases) in [
-        ("canary let through", &tally.missed),
-        ("refused by bash, let through", &tally.bash_let_through),
-        ("refused by the second parser, let through", &tally.let_through),
-    ] {
-        for case in cases.iter().take(shown) {
-            println!("{what}: {case:?}");
+    for (what, count) in tally.counts() {
+        println!("{what} {}, of these let through {}", count.times, count.let_through.len());
+    }
+    println!(
+        "brush-parser fails inside on {}; bash takes {} that do not parse here, which ask",
+        tally.brush_fails, tally.bash_takes_what_we_refuse
+    );
+    for (what, count) in tally.counts() {
+        for case in count.let_through.iter().take(shown) {
+            println!("{what}, let through: {case:?}");
         }
     }
 }

@@ -273,8 +273,8 @@ impl Parser {
     /// The text between `((` and `))`, if they close each other: else they are two parentheses.
     ///
     /// # Errors
-    /// A quote in it is not closed.
-    fn between_double_parens(&self) -> Result<Option<String>, ParseError> {
+    /// A quote in it is not closed, or its parentheses stand too deep.
+    fn between_double_parens(&mut self) -> Result<Option<String>, ParseError> {
         let inner = self.matched(2)?;
         let is_closed = inner.is_some_and(|end| self.peek_at(end + 1) == Some(')'));
         let text = |end: usize| self.between(2, end);
@@ -282,7 +282,7 @@ impl Parser {
     }
 
     /// Where the parenthesis closes that was opened before the character `ahead`; parentheses in quotes do not count.
-    fn matched(&self, ahead: usize) -> Result<Option<usize>, ParseError> {
+    fn matched(&mut self, ahead: usize) -> Result<Option<usize>, ParseError> {
         let (mut depth, mut quote) = (1usize, None);
         let mut at = ahead;
         while let Some(c) = self.peek_at(at) {
@@ -291,7 +291,10 @@ impl Parser {
                 (c, Some(open)) if c == open => quote = None,
                 (_, Some(_)) => {}
                 ('"' | '\'' | '`', None) => quote = Some(c),
-                ('(', None) => depth += 1,
+                ('(', None) => {
+                    depth += 1;
+                    self.reaches(depth)?;
+                }
                 (')', None) => depth -= 1,
                 _ => {}
             }

@@ -7,6 +7,7 @@
 //! - `walk`: every command, in order
 //! - `offer`: the rule that a person could make of a command
 //! - `programs`: the tables of programs and their rules
+//! - `readers`: two other parsers that read along
 
 mod ast;
 mod expand;
@@ -16,6 +17,8 @@ mod lex;
 mod offer;
 mod parse;
 mod programs;
+#[cfg(feature = "readers")]
+mod readers;
 mod variables;
 mod walk;
 
@@ -73,6 +76,8 @@ pub(crate) fn judged(text: &str, mode: PermissionMode, policy: &Policy) -> Judge
     };
     let mut walk = walk::Walk::new(policy, &guard, scope);
     walk.text(&text.replace("\r\n", "\n"), &flow::Flow::default());
+    #[cfg(feature = "readers")]
+    walk.read_again();
     walk.into_judged()
 }
 

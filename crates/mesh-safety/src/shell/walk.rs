@@ -7,6 +7,8 @@ use super::ast::{Assign, Command, Kind, Pipeline, Redirect, RedirectKind, Script
 use super::expand::Value;
 use super::flow::{Arg, Flow, Taint};
 use super::programs::{self, Call};
+#[cfg(feature = "readers")]
+use super::readers;
 use super::{parse, variables};
 use crate::decision::rule_text;
 use crate::path::{Guard, Scope};
@@ -80,6 +82,10 @@ pub(super) struct Walk<'a> {
     pub(super) fetches: bool,
     /// Something in it reads what is private.
     pub(super) reads_private: bool,
+    /// Texts that were parsed, with the tangle of each.
+    texts_read: Vec<(String, usize)>,
+    /// Names of the programs that were judged.
+    names: HashSet<String>,
     steps: usize,
     texts: usize,
     /// Loops around the place that run very often or for ever.
@@ -138,6 +144,8 @@ impl<'a> Walk<'a> {
             reaches_out: false,
             fetches: false,
             reads_private: false,
+            texts_read: Vec::new(),
+            names: HashSet::new(),
             steps: 0,
             endless: 0,
             texts: 0,
@@ -156,6 +164,20 @@ impl<'a> Walk<'a> {
         };
         let Walk { reaches_out, fetches, reads_private, .. } = self;
         Judged { decision, is_covered, reaches_out, fetches, reads_private }
+    }
+
+    /// Has what would be let through read by others too; where they read something else, nothing holds that was found.
+    #[cfg(feature = "readers")]
+    pub(super) fn read_again(&mut self) {
+        if !self.notes.is_empty() {
+            return;
+        }
+        let objection =
+            self.texts_read.iter().find_map(|(text, tangle)| readers::objection(text, *tangle, &self.names));
+        if let Some(objection) = objection {
+            (self.is_uncovered, self.reaches_out, self.reads_private) = (true, true, true);
+            self.ask(objection);
+        }
     }
 
     /// Notes why a person should see this first.
@@ -222,8 +244,11 @@ impl<'a> Walk<'a> {
             return Flow::default();
         }
         self.texts += 1;
-        let flow = match parse::parse(text) {
-            Ok(script) => self.apart(|walk| walk.script(&script, stdin)),
+        let flow = match parse::parse_measured(text) {
+            Ok((script, tangle)) => {
+                self.texts_read.push((text.to_owned(), tangle));
+                self.apart(|walk| walk.script(&script, stdin))
+            }
             Err(error) => {
                 (self.is_uncovered, self.reaches_out, self.reads_private) = (true, true, true);
                 self.ask(format!("the shell text does not parse: {}", error.0));
@@ -408,6 +433,7 @@ impl<'a> Walk<'a> {
     /// Judges one program with its arguments.
     pub(super) fn run(&mut self, name: &Arg, args: &[Arg], stdin: &Flow, context: Context) -> Flow {
         self.steps += 1;
+        self.names.insert(name.text.clone());
         let base = name.base_name();
         let base = base.strip_suffix(".exe").unwrap_or(&base).to_owned();
         let is_padded = name.text.trim() != name.text;

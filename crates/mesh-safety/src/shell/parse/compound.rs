@@ -115,6 +115,7 @@ impl Parser {
     }
 
     pub(super) fn case(&mut self) -> Result<Kind, ParseError> {
+        self.cases += 1;
         self.blanks();
         let word = self.some_word()?;
         self.need("in")?;

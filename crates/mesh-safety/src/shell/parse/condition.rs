@@ -40,7 +40,10 @@ impl Parser {
 
     fn one_of(&mut self, words: &mut Vec<Word>) -> Result<(), ParseError> {
         self.blank_lines()?;
+        let mut negations = 0;
         while self.keyword("!") {
+            negations += 1;
+            self.reaches(negations)?;
             self.blank_lines()?;
         }
         if self.peek() == Some('(') {
@@ -97,6 +100,7 @@ impl Parser {
             match self.peek() {
                 Some('(') => {
                     depth += 1;
+                    self.reaches(depth)?;
                     self.skip(1);
                 }
                 Some(')') if depth > 0 => {

@@ -11,8 +11,11 @@ mod simple;
 use super::ast::{Command, Kind, Pipeline, Script, Word};
 use super::lex::{Place, is_meta};
 
-/// How deep commands may stand inside commands. A person writes three or four.
+/// How deep commands, parentheses and negations may stand in each other. A person writes three or four.
 const MAX_DEPTH: usize = 24;
+
+/// More than [`MAX_DEPTH`].
+const TOO_DEEP: ParseError = ParseError("commands or parentheses nested too deeply");
 
 /// What in the text is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +26,21 @@ pub(super) fn parse(text: &str) -> Result<Script, ParseError> {
     Parser::new(text, 0)?.whole()
 }
 
+/// Parses a whole text, and says how tangled it is: the depth of its deepest command or parenthesis, and each `case` once more.
+pub(super) fn parse_measured(text: &str) -> Result<(Script, usize), ParseError> {
+    let mut parser = Parser::new(text, 0)?;
+    parser.whole().map(|script| (script, parser.deepest + parser.cases))
+}
+
 /// Reads a text from left to right. Here-texts are noted when they are announced, and filled in when their line ends.
 pub(super) struct Parser {
     chars: Vec<char>,
     at: usize,
     depth: usize,
+    /// Greatest depth that was met so far.
+    deepest: usize,
+    /// `case` commands that were met so far.
+    cases: usize,
     announced: Vec<Announced>,
     /// Bodies of here-texts by their number.
     bodies: Vec<Word>,
@@ -53,12 +66,14 @@ const BODY_MARK: &str = "\u{0}here-text ";
 impl Parser {
     fn new(text: &str, depth: usize) -> Result<Parser, ParseError> {
         if depth > MAX_DEPTH {
-            return Err(ParseError("commands nested too deeply"));
+            return Err(TOO_DEEP);
         }
         Ok(Parser {
             chars: text.chars().collect(),
             at: 0,
             depth,
+            deepest: depth,
+            cases: 0,
             announced: Vec::new(),
             bodies: Vec::new(),
             has_pattern_lists: text.contains("extglob"),
@@ -66,7 +81,7 @@ impl Parser {
         })
     }
 
-    fn whole(mut self) -> Result<Script, ParseError> {
+    fn whole(&mut self) -> Result<Script, ParseError> {
         let mut script = self.script(&[])?;
         if self.peek().is_some() {
             return Err(ParseError("a word or bracket that closes nothing"));
@@ -80,12 +95,24 @@ impl Parser {
 
     /// A text inside this one, such as that of backquotes.
     pub(super) fn nested(&mut self, text: &str) -> Result<Script, ParseError> {
-        Parser::new(text, self.depth + 1)?.whole()
+        self.within(text, Parser::whole)
     }
 
     /// Text in which only substitutions matter.
     pub(super) fn nested_word(&mut self, text: &str) -> Result<Word, ParseError> {
-        Parser::new(text, self.depth + 1)?.word(Place::Whole)
+        self.within(text, |inner| inner.word(Place::Whole))
+    }
+
+    fn within<T>(
+        &mut self,
+        text: &str,
+        read: impl FnOnce(&mut Parser) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
+        let mut inner = Parser::new(text, self.depth + 1)?;
+        let found = read(&mut inner);
+        self.deepest = self.deepest.max(inner.deepest);
+        self.cases += inner.cases;
+        found
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -115,7 +142,13 @@ impl Parser {
 
     pub(super) fn deeper(&mut self) -> Result<(), ParseError> {
         self.depth += 1;
-        if self.depth > MAX_DEPTH { Err(ParseError("commands nested too deeply")) } else { Ok(()) }
+        self.reaches(0)
+    }
+
+    /// Notes that something stands so many levels below this place.
+    pub(super) fn reaches(&mut self, levels: usize) -> Result<(), ParseError> {
+        self.deepest = self.deepest.max(self.depth + levels);
+        if self.depth + levels > MAX_DEPTH { Err(TOO_DEEP) } else { Ok(()) }
     }
 
     pub(super) fn shallower(&mut self) {

@@ -7,6 +7,9 @@ use crate::shell::lex::{Place, is_meta};
 /// Words that only mean something to the shell; as the name of a program none of them parses.
 const RESERVED: [&str; 9] = ["then", "else", "elif", "fi", "do", "done", "esac", "in", "}"];
 
+/// Digits of a descriptor: what is longer bash takes for a word, and other shells for a number that they cannot hold.
+const MAX_DESCRIPTOR_DIGITS: usize = 9;
+
 impl Parser {
     /// A word that must be there.
     pub(super) fn some_word(&mut self) -> Result<Word, ParseError> {
@@ -46,11 +49,11 @@ impl Parser {
                 Some(c) if is_meta(c) => break,
                 Some(_) => {}
             }
-            if words.is_empty() {
-                if let Some(assign) = self.assign()? {
-                    assigns.push(assign);
-                    continue;
-                }
+            if words.is_empty()
+                && let Some(assign) = self.assign()?
+            {
+                assigns.push(assign);
+                continue;
             }
             words.push(self.some_word()?);
         }
@@ -116,9 +119,9 @@ impl Parser {
                 self.skip(close + 2);
             }
         }
-        while self.peek().is_some_and(|c| c.is_ascii_digit()) {
-            self.skip(1);
-        }
+        let digits =
+            (0..).take_while(|&ahead| self.peek_at(ahead).is_some_and(|c| c.is_ascii_digit())).count();
+        self.skip(digits);
         if self.peek() == Some('&') && self.peek_at(1) == Some('>') && self.at == start {
             let after = if self.peek_at(2) == Some('>') { 3 } else { 2 };
             if matches!(self.peek_at(after), Some('&' | '|' | '<' | '>' | '(')) {
@@ -135,6 +138,9 @@ impl Parser {
             self.at = start;
             return Ok(false);
         };
+        if digits > MAX_DESCRIPTOR_DIGITS {
+            return Err(ParseError("a descriptor that no process has"));
+        }
         self.skip(found.len());
         self.blanks();
         let target = self.some_word()?;
