@@ -14,7 +14,7 @@ use super::{
         scan::{Found, is_there},
         stand_ins::{StandIns, State, Wanted},
     },
-    root,
+    seen,
 };
 
 /// How a path is covered.
@@ -101,7 +101,7 @@ impl Guard {
         for socket in &found.sockets {
             covers.push((socket.clone(), Cover::EmptyFile));
         }
-        for place in hidden_places(policy).into_iter().chain(root::hidden()) {
+        for place in hidden_places(policy).into_iter().chain(seen::hidden()) {
             // Links are judged by what they lead to.
             let Ok(meta) = place.symlink_metadata() else { continue };
             if !meta.is_symlink() {

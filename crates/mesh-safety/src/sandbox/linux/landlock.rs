@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
     super::{Policy, SandboxError, error::Step, places::DEVICES},
-    root, sys,
+    seen, sys,
 };
 
 /// Oldest version that we trust: it knows renames and truncation (Linux 6.2).
@@ -74,11 +74,11 @@ impl Rules {
     /// Rules for the host's own root, where there are no mounts to hide behind: what the new root would have held.
     pub(super) fn for_host(policy: &Policy, scratch: &Path) -> Result<Rules, SandboxError> {
         let rules = Rules::new()?;
-        for place in root::seen(policy) {
+        for place in seen::seen(policy) {
             if place == Path::new("/etc") {
                 // Rules only add: what is hidden is left out, one by one.
                 let entries = std::fs::read_dir("/etc").step(|| "reading /etc".into())?;
-                let hidden = root::hidden();
+                let hidden = seen::hidden();
                 let seen = entries.flatten().map(|entry| entry.path()).filter(|path| !hidden.contains(path));
                 for path in seen {
                     rules.see(path)?;
