@@ -20,6 +20,7 @@
 mod decision;
 pub mod env;
 mod judge;
+mod leaving;
 mod mode;
 mod origin;
 mod path;

@@ -5,6 +5,7 @@ mod attachments;
 mod editing;
 mod limits;
 #[cfg(target_os = "linux")]
+mod pages;
 mod pause;
 mod permissions;
 mod questions;

@@ -149,8 +149,13 @@ impl Tool for WebFetch {
         format!("web_fetch: {}", shown(args, "url", SUMMARY_CHARS))
     }
 
-    fn run<'a>(&'a self, args: &'a Args, _ctx: &'a ToolContext) -> ToolFuture<'a> {
-        Box::pin(self.execute(args))
+    fn run<'a>(&'a self, args: &'a Args, ctx: &'a ToolContext) -> ToolFuture<'a> {
+        Box::pin(async move {
+            tokio::select! {
+                output = self.execute(args) => output,
+                () = ctx.line.stopped() => ToolOutput::error("the user stopped it; the page was not read"),
+            }
+        })
     }
 }
 
@@ -245,6 +250,22 @@ mod tests {
             tool.execute(&called(&format!("http://b.example:{port}/{n}"), 1)).await;
         }
         assert!(!is_kept(2) && tool.lock().len() == MAX_KEPT, "the oldest went");
+    }
+
+    #[tokio::test]
+    async fn it_stops_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://a.example:{}/", listener.local_addr().unwrap().port());
+        let (tool, args, context) = (tool(), called(&url, 1), test_context(Path::new("/w")));
+        let stop = async {
+            let _held = listener.accept().await.unwrap();
+            context.line.stop();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            output = tool.run(&args, &context) => assert!(output.text.contains("the user stopped it")),
+            () = stop => panic!("it never ends"),
+        }
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! It goes through the page's tokens once, as they stand, and builds no tree: no nesting is too deep for it, no page takes longer
 //! than its length, and the text is bounded. What a browser would not show as text is left out: scripts, styles, drawings.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use html5gum::{DefaultEmitter, EndTag, StartTag, Token, Tokenizer};
 use url::Url;
+
+/// Longest title that is shown, in characters. Ours: an element that was left open holds the whole page.
+const MAX_TITLE_CHARS: usize = 300;
 
 /// Levels of lists and of quotes that are shown as such.
 const MAX_LEVELS: usize = 6;
@@ -70,6 +73,8 @@ struct Writer {
     /// Cells of the table row so far.
     cells: usize,
     link: Option<Link>,
+    /// Where links before it lead: each address is shown once.
+    linked: HashSet<String>,
     /// Where the main part begins and ends.
     main: Option<(usize, Option<usize>)>,
 }
@@ -96,6 +101,7 @@ impl Writer {
             lists: Vec::new(),
             cells: 0,
             link: None,
+            linked: HashSet::new(),
             main: None,
         }
     }
@@ -122,10 +128,14 @@ impl Writer {
                 self.raw("```\n");
                 self.pre += 1;
             }
-            b"code" | b"kbd" | b"samp" if self.pre == 0 => self.raw("`"),
+            b"code" | b"kbd" | b"samp" if self.pre == 0 => {
+                self.begin_text();
+                self.out.push('`');
+            }
             b"a" => {
                 self.end_link();
                 let address = attribute(tag, b"href").and_then(|href| self.address(&href));
+                let address = address.filter(|address| !self.linked.contains(address));
                 self.link = address.map(|address| Link { address, has_text: false });
             }
             b"img" => {
@@ -214,14 +224,19 @@ impl Writer {
         for word in text.split_inclusive(is_space) {
             let plain = word.trim_end_matches(is_space);
             if !plain.is_empty() {
-                self.flush();
-                if let Some(link) = self.link.as_mut().filter(|link| !link.has_text) {
-                    link.has_text = true;
-                    self.out.push('[');
-                }
+                self.begin_text();
                 self.out.push_str(plain);
             }
             self.has_space |= plain.len() < word.len();
+        }
+    }
+
+    /// Writes what has to come before text, the sign of a link too.
+    fn begin_text(&mut self) {
+        self.flush();
+        if let Some(link) = self.link.as_mut().filter(|link| !link.has_text) {
+            link.has_text = true;
+            self.out.push('[');
         }
     }
 
@@ -277,6 +292,7 @@ impl Writer {
     fn end_link(&mut self) {
         if let Some(Link { address, has_text: true }) = self.link.take() {
             self.out.push_str(&format!("]({address})"));
+            self.linked.insert(address);
         }
     }
 
@@ -304,7 +320,9 @@ impl Writer {
         let shown = main.filter(|main| main.len() >= MIN_MAIN_BYTES).unwrap_or(whole);
         let outside = whole.chars().count() - shown.chars().count();
         let title = self.title.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let title: String = title.chars().take(MAX_TITLE_CHARS).collect();
         let mut text = format!("{title}\n\n{}", shown.trim());
+        let is_cut = is_cut || text.len() > max_bytes;
         text.truncate(text.floor_char_boundary(max_bytes));
         Text { text: text.trim().to_owned(), is_cut, outside }
     }
@@ -330,6 +348,7 @@ fn is_skipped(name: &[u8]) -> bool {
             | b"noembed"
             | b"textarea"
             | b"select"
+            | b"button"
     )
 }
 
@@ -422,6 +441,8 @@ mod tests {
             ("a<a href=u> x </a>b", "a [x](/dir/u) b"),
             ("<p><a href=u>x<p>y", "[x\n\ny](/dir/u)"),
             ("<a href=u>x<a href=v>y</a></a>", "[x](/dir/u)[y](/dir/v)"),
+            ("<a href=u><code>x</code></a>", "[`x`](/dir/u)"),
+            ("<a href=u>x</a> <a href=u>y</a>", "[x](/dir/u) y"),
             ("<a href=u><img alt=i></a>", "[[image: i]](/dir/u)"),
         ] {
             check(link, want);
