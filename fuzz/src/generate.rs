@@ -78,6 +78,8 @@ const WRAPS: &[(&str, &str)] = &[
     ("while ", "; do break; done"),
     ("for i in 1 2; do ", "; done"),
     ("case x in x) ", " ;; esac"),
+    ("case x in x) ", "\nesac"),
+    ("( case x in x) ", " ;; esac )"),
     ("f() { ", "; }; f"),
     ("! ", ""),
     ("cat <(", ")"),

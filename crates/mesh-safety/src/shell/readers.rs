@@ -1,10 +1,11 @@
 //! Two other parsers that read along: brush-parser and tree-sitter-bash.
 //!
-//! The judgement walks our own tree, because its words are taken apart into what is quoted, expanded and run, and because it is
-//! strict where shells differ; the words of the others are text. But a text that one of them cannot read, or in which one sees a
-//! program that was not judged, may mean something else to a shell than it did to us: it asks.
+//! The judgement walks our own tree: its words are taken apart into what is quoted, expanded and run, those of the others are
+//! texts that would have to be parsed once more. But a text that one of the others cannot read, or in which one sees a program run
+//! that was not judged, may be something else to a shell than it was to us: it asks.
 //!
-//! They only see what our own parser took and nothing asks about, so its limits (length, depth, descriptors) are theirs too.
+//! They see only what our own parser took and nothing else asks about. So its limits hold for them: without these a few bytes make
+//! brush-parser run for ever, overflow its stack or fail inside.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -13,30 +14,31 @@ use std::panic::catch_unwind;
 use brush_parser::{ParserOptions, parse_tokens, uncached_tokenize_str};
 use tree_sitter::{Parser, Tree};
 
-/// What brush-parser may cost: bytes of a text, doubled for each step of its tangle. It tries an arm of `case` in two ways, and all
-/// after it each time, and so with parentheses that may be a calculation. That much takes
-/// 0.1 s; the dearest of 1,537 texts that people's agents ran costs 14 KiB.
-const MAX_BRUSH_COST: usize = 4 * 1024 * 1024;
+/// What brush-parser may cost: bytes of a text, doubled for each step of its tangle. It reads on behind an arm of `case` in two
+/// ways, and so with parentheses that may be a calculation. This much takes it 0.1 s; the dearest of 1,537 texts that agents ran
+/// costs 14 KiB.
+const MAX_COST: usize = 4 * 1024 * 1024;
 
 /// Why a text asks although nothing in it does: another parser reads it in another way.
 pub(super) fn objection(text: &str, tangle: usize, judged: &HashSet<String>) -> Option<String> {
-    if tangle > 24 || text.len() << tangle > MAX_BRUSH_COST {
+    if text.len() > MAX_COST >> tangle.min(31) {
         return Some("the command is too tangled to be read a second time".to_owned());
     }
     if !brush_takes(text) {
-        return Some(differs("brush-parser"));
+        return Some(differs("brush-parser cannot read it"));
     }
     let Some(tree) = tree(text).filter(|tree| !tree.root_node().has_error()) else {
-        return Some(differs("tree-sitter-bash"));
+        return Some(differs("tree-sitter-bash cannot read it"));
     };
-    let name = names(&tree, text).find(|name| !judged.contains(*name))?;
-    Some(format!("the shell parsers disagree on this text: one of them sees `{name}` run"))
+    let unseen = names(&tree, text).find(|name| !judged.contains(*name))?;
+    Some(differs(&format!("tree-sitter-bash sees `{unseen}` run")))
 }
 
-fn differs(reader: &str) -> String {
-    format!("the shell parsers disagree on this text: {reader} cannot read it")
+fn differs(how: &str) -> String {
+    format!("the shell parsers disagree on this text: {how}")
 }
 
+/// A fault inside is a no.
 fn brush_takes(text: &str) -> bool {
     let read = || {
         let options = ParserOptions::default();
@@ -46,6 +48,7 @@ fn brush_takes(text: &str) -> bool {
     matches!(catch_unwind(read), Ok(Some(())))
 }
 
+/// Each thread keeps a parser.
 fn tree(text: &str) -> Option<Tree> {
     thread_local! {
         static PARSER: RefCell<Option<Parser>> = RefCell::new({
@@ -72,7 +75,7 @@ fn names<'a>(tree: &'a Tree, text: &'a str) -> impl Iterator<Item = &'a str> {
                 }
             }
             if node.kind() == "command_name" {
-                return Some(&text[node.byte_range()]);
+                return Some(text.get(node.byte_range()).unwrap_or_default());
             }
         }
         None
@@ -113,7 +116,7 @@ mod tests {
             ("ls <> f", "tree-sitter-bash cannot read it"),
             ("cat <<E <<F\na\nE\nb\nF", "tree-sitter-bash cannot read it"),
             ("bash -c 'ls <> f'", "tree-sitter-bash cannot read it"),
-            ("ls<(echo a) b", "one of them sees `ls` run"),
+            ("ls<(echo a) b", "tree-sitter-bash sees `ls` run"),
         ] {
             check(&policy(), text, Some(&format!("{DISAGREE}{want}")));
         }
