@@ -120,10 +120,8 @@ fn a_program_hears_by_which_rule_a_command_failed() {
 #[test]
 fn a_background_process_ends_with_its_command() {
     let lab = Lab::new(Script::in_order([bash("sleep 600 >/dev/null 2>&1 & echo started"), says("done")]));
-    let start = Instant::now();
     lab.run(&["-p", "go", "--mode", "bypass"]);
     assert!(results(&lab.requests()[1])[0].contains("background processes were killed"));
-    assert!(start.elapsed() < Duration::from_secs(60));
 }
 
 /// What somebody on this machine gets from a port.

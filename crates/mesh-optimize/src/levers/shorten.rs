@@ -27,25 +27,36 @@ const LEAST_SHARE: f64 = 0.25;
 pub(crate) fn names(text: &str, mut found: impl FnMut(u64)) {
     for word in words(text) {
         if is_name(word) {
-            found(xxh3_64(word.as_bytes()));
+            found(xxh3_64(word));
         }
     }
 }
 
 /// Runs of letters, digits and `_ . / -` that begin with a letter, a digit or `_` and have six characters or more.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '/' | '-')))
-        .map(|word| word.trim_start_matches(['.', '/', '-']))
+fn words(text: &str) -> impl Iterator<Item = &[u8]> {
+    // All of these are one byte in a text, and no part of another character is one of them.
+    text.as_bytes()
+        .split(|byte| !IN_WORD[usize::from(*byte)])
+        .filter(|word| word.len() >= 6)
+        .map(|word| &word[word.iter().take_while(|byte| b"./-".contains(byte)).count()..])
         .filter(|word| word.len() >= 6)
 }
 
+static IN_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let char = byte as u8;
+        table[byte] = char.is_ascii_alphanumeric() || matches!(char, b'_' | b'.' | b'/' | b'-');
+        byte += 1;
+    }
+    table
+};
+
 /// `snake_case`, `camelCase`, `a/path.rs`, `v1.2`: not `Word`, `word` or `WORD`.
-fn is_name(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    !bytes.iter().all(u8::is_ascii_alphabetic)
-        || !(bytes.iter().all(u8::is_ascii_lowercase)
-            || bytes.iter().all(u8::is_ascii_uppercase)
-            || bytes[1..].iter().all(u8::is_ascii_lowercase))
+fn is_name(word: &[u8]) -> bool {
+    !word.iter().all(u8::is_ascii_alphabetic)
+        || !(word[1..].iter().all(u8::is_ascii_lowercase) || word.iter().all(u8::is_ascii_uppercase))
 }
 
 /// What goes from `text` by `rule`; `None` when too little would. The places in `stay` (in order) stay. `named` knows the names that count; `note` writes the note for a number of bytes.
