@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,12 +29,15 @@ const SUMMARY_CHARS: usize = 120;
 const SPEC: ToolSpec = ToolSpec {
     name: "web_fetch",
     description: "Read a web page as text.",
-    parameters: r#"{"type":"object","properties":{"url":{"type":"string"},"offset":{"type":"integer"}},"required":["url"]}"#,
+    parameters: r#"{"type":"object","properties":{"url":{"type":"string"}},"required":["url"]}"#,
     required: &["url"],
 };
 
 /// Reads one page of the public web: HTML as text with its links, other text as it is. A long page comes in parts; those behind the
 /// first are read from what came with it, so nothing goes out for them.
+///
+/// A part is named in the address, as RFC 5147 names a place in a text: `https://a.example/b#char=20000`. An argument of its own would
+/// cost its description with every request (measured: 50 tokens for the tool instead of 43), and a fragment is sent to nobody.
 #[derive(Clone, Debug)]
 pub struct WebFetch {
     web: Web,
@@ -56,16 +58,15 @@ impl WebFetch {
     }
 
     async fn execute(&self, args: &Args) -> ToolOutput {
-        let (url, first) = match (url(args), first(args)) {
-            ("", _) => return ToolOutput::error(args::missing_argument(SPEC.name, "url")),
-            (_, Err(problem)) => return ToolOutput::error(problem),
-            (url, Ok(first)) => (url, first),
-        };
-        let text = match self.kept(url, first) {
+        let (url, from) = place(args);
+        if url.is_empty() {
+            return ToolOutput::error(args::missing_argument(SPEC.name, "url"));
+        }
+        let text = match self.kept(url, from) {
             Some(text) => Ok(text),
             None => self.fetch(url).await,
         };
-        match text.and_then(|text| part(&text, first)) {
+        match text.and_then(|text| part(&text, from)) {
             Ok(part) => ToolOutput::ok(part),
             Err(problem) => {
                 ToolOutput::error(format_args!("cannot read {}: {problem}", shown(args, "url", 500)))
@@ -96,9 +97,9 @@ impl WebFetch {
     }
 
     /// The text of a page of which a later part is asked for, if it is at hand.
-    fn kept(&self, url: &str, first: usize) -> Option<Arc<str>> {
+    fn kept(&self, url: &str, from: usize) -> Option<Arc<str>> {
         let found = self.lock().iter().find(|page| page.url == url).map(|page| page.text.clone());
-        found.filter(|_| first > 1)
+        found.filter(|_| from > 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
@@ -106,32 +107,27 @@ impl WebFetch {
     }
 }
 
-/// The part that begins with a character, counted from 1, and a line that says where the next begins.
-fn part(text: &str, first: usize) -> Result<String, String> {
+/// The part behind so many characters, and a line that says where the next begins.
+fn part(text: &str, from: usize) -> Result<String, String> {
     let total = text.chars().count();
-    if first > total.max(1) {
-        return Err(format!("character {first} is behind its end: it has {total}"));
+    if from > 0 && from >= total {
+        return Err(format!("its text has {total} characters"));
     }
-    let rest = text.char_indices().nth(first - 1).map_or("", |(at, _)| &text[at..]);
+    let rest = text.char_indices().nth(from).map_or("", |(at, _)| &text[at..]);
     let Some((end, _)) = rest.char_indices().nth(PART_CHARS) else { return Ok(rest.to_owned()) };
     let near = rest[..end].char_indices().rev().take(SNAP_CHARS).find(|(_, c)| *c == '\n');
     let part = near.map_or(&rest[..end], |(at, _)| &rest[..=at]);
-    let mut part = part.to_owned();
-    let last = first + part.chars().count() - 1;
+    let next = from + part.chars().count();
     let gap = if part.ends_with('\n') { "" } else { "\n" };
-    // Writing to a string cannot fail.
-    let _ = write!(part, "{gap}[characters {first}-{last} of {total}; for more: offset {}]", last + 1);
-    Ok(part)
+    Ok(format!("{part}{gap}[{next} of {total} characters; for more: the same url with #char={next}]"))
 }
 
-fn url(args: &Args) -> &str {
-    args.get("url").and_then(Value::as_str).unwrap_or_default().trim()
-}
-
-/// The first character that is asked for, from 1.
-fn first(args: &Args) -> Result<usize, String> {
-    let offset = args::integer(args, "offset")?.unwrap_or(1);
-    Ok(usize::try_from(offset).map_err(|_| "`offset` must be 1 or more")?.max(1))
+/// The address without its fragment, and how many characters of the page are passed over.
+fn place(args: &Args) -> (&str, usize) {
+    let url = args.get("url").and_then(Value::as_str).unwrap_or_default().trim();
+    let (page, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let from = fragment.strip_prefix("char=").and_then(|from| from.trim_end_matches(',').parse().ok());
+    (page, from.unwrap_or(0))
 }
 
 impl Tool for WebFetch {
@@ -140,9 +136,8 @@ impl Tool for WebFetch {
     }
 
     fn action(&self, args: &Args, _ctx: &ToolContext) -> Action {
-        let url = url(args);
-        let is_kept = first(args).is_ok_and(|first| self.kept(url, first).is_some());
-        Action::Fetch { url: url.to_owned(), is_kept }
+        let (url, from) = place(args);
+        Action::Fetch { url: url.to_owned(), is_kept: self.kept(url, from).is_some() }
     }
 
     fn summary(&self, args: &Args) -> String {
@@ -175,13 +170,13 @@ mod tests {
         WebFetch::new(lenient(&["a.example", "b.example"]).0)
     }
 
-    fn called(url: &str, offset: u64) -> Args {
-        json!({"url": url, "offset": offset}).as_object().unwrap().clone()
+    fn called(url: &str) -> Args {
+        json!({"url": url}).as_object().unwrap().clone()
     }
 
     async fn page(kind: &str, body: &str) -> ToolOutput {
         let port = serve(vec![answer(&format!("200 OK\r\nContent-Type: {kind}"), body.as_bytes())]).await;
-        tool().execute(&called(&format!("http://a.example:{port}/dir/"), 1)).await
+        tool().execute(&called(&format!("http://a.example:{port}/dir/"))).await
     }
 
     #[tokio::test]
@@ -200,19 +195,17 @@ mod tests {
             "{}",
             output.text
         );
-        let output = tool().execute(&called("file:///etc/hosts", 1)).await;
+        let output = tool().execute(&called("file:///etc/hosts")).await;
         assert!(output.text.ends_with("only http:// and https:// addresses are fetched"), "{}", output.text);
-        let output = tool().execute(&called(" ", 1)).await;
+        let output = tool().execute(&called(" #char=9")).await;
         assert!(output.is_error && output.text.contains("requires a `url`"), "{}", output.text);
-        let output = tool().execute(json!({"url": "http://x.org", "offset": -1}).as_object().unwrap()).await;
-        assert!(output.text.contains("`offset` must be 1 or more"), "{}", output.text);
     }
 
     #[tokio::test]
     async fn where_it_led_is_said() {
         let there = answer("302 Found\r\nLocation: http://b.example:PORT/b", b"");
         let port = serve(vec![there, answer("200 OK", b"words")]).await;
-        let output = tool().execute(&called(&format!("http://a.example:{port}/"), 1)).await;
+        let output = tool().execute(&called(&format!("http://a.example:{port}/#part"))).await;
         assert_eq!(output.text, format!("[it led to http://b.example:{port}/b]\n\nwords"));
     }
 
@@ -223,40 +216,40 @@ mod tests {
             serve(vec![answer("200 OK\r\nContent-Type: text/plain; charset=utf-8", body.as_bytes())]).await;
         let (tool, url) = (tool(), format!("http://a.example:{port}/"));
         let context = test_context(Path::new("/w"));
-        let is_kept = |offset| match tool.action(&called(&url, offset), &context) {
-            Action::Fetch { is_kept, .. } => is_kept,
+        let is_kept = |fragment: &str| match tool.action(&called(&format!("{url}{fragment}")), &context) {
+            Action::Fetch { is_kept, url: judged } => is_kept && judged == url,
             other => panic!("{other:?}"),
         };
-        assert!(!is_kept(1) && !is_kept(9));
-        let (mut whole, mut next, mut parts) = (String::new(), 1, 0);
-        while next > 0 {
-            let output = tool.execute(&called(&url, next)).await;
+        assert!(!is_kept("") && !is_kept("#char=9"));
+        let (mut whole, mut next, mut parts) = (String::new(), String::new(), 0);
+        loop {
+            let output = tool.execute(&called(&format!("{url}{next}"))).await;
             assert!(!output.is_error, "{}", output.text);
-            let (part, said) = match output.text.rsplit_once("[characters ") {
-                Some((part, said)) => (part, said),
-                None => (output.text.as_str(), ""),
+            parts += 1;
+            let Some((part, said)) = output.text.rsplit_once('[') else {
+                whole.push_str(&output.text);
+                break;
             };
             assert!(part.chars().count() <= PART_CHARS && part.ends_with('\n'));
             whole.push_str(part);
-            next = said.split("offset ").nth(1).map_or(0, |n| n.trim_end_matches(']').parse().unwrap());
-            parts += 1;
-            assert!(!is_kept(1) && is_kept(2), "the first part is read anew");
+            next = said.split_once("url with ").unwrap().1.trim_end_matches(']').to_owned();
+            assert!(!is_kept("") && !is_kept("#part") && is_kept(&next), "the first part is read anew");
         }
         assert_eq!((whole == body, parts), (true, body.chars().count().div_ceil(PART_CHARS - 20)));
-        let behind = tool.execute(&called(&url, 9_000_000)).await;
-        assert!(behind.is_error && behind.text.contains("behind its end"), "{}", behind.text);
+        let behind = tool.execute(&called(&format!("{url}#char=9000000"))).await;
+        assert!(behind.is_error && behind.text.contains("its text has 58890"), "{}", behind.text);
         for n in 0..MAX_KEPT {
             let port = serve(vec![answer("200 OK", b"x")]).await;
-            tool.execute(&called(&format!("http://b.example:{port}/{n}"), 1)).await;
+            tool.execute(&called(&format!("http://b.example:{port}/{n}"))).await;
         }
-        assert!(!is_kept(2) && tool.lock().len() == MAX_KEPT, "the oldest went");
+        assert!(!is_kept("#char=9") && tool.lock().len() == MAX_KEPT, "the oldest went");
     }
 
     #[tokio::test]
     async fn it_stops_at_once() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://a.example:{}/", listener.local_addr().unwrap().port());
-        let (tool, args, context) = (tool(), called(&url, 1), test_context(Path::new("/w")));
+        let (tool, args, context) = (tool(), called(&url), test_context(Path::new("/w")));
         let stop = async {
             let _held = listener.accept().await.unwrap();
             context.line.stop();
@@ -271,14 +264,11 @@ mod tests {
     #[test]
     fn a_part_ends_with_a_line_where_one_is_near() {
         let one_line = "x".repeat(PART_CHARS + 1);
-        let cut = part(&one_line, 1).unwrap();
-        assert!(
-            cut.ends_with("x\n[characters 1-20000 of 20001; for more: offset 20001]"),
-            "{}",
-            &cut[19_990..]
-        );
-        assert_eq!(part(&one_line, 20_001).unwrap(), "x");
-        assert_eq!(part("", 1).unwrap(), "");
-        assert!(part("", 2).is_err());
+        let cut = part(&one_line, 0).unwrap();
+        let note = "x\n[20000 of 20001 characters; for more: the same url with #char=20000]";
+        assert!(cut.ends_with(note), "{}", &cut[19_990..]);
+        assert_eq!(part(&one_line, 20_000).unwrap(), "x");
+        assert_eq!(part("", 0).unwrap(), "");
+        assert!(part("", 1).is_err() && part("x", 1).is_err());
     }
 }
