@@ -47,6 +47,10 @@ impl Parser {
                     let script = self.script_until_paren()?;
                     out.push(Piece::Process { script });
                 }
+                // Inside double quotes bash looks for its end before it looks for the brace, and keeps it as letters after.
+                '<' | '>' if place == (Place::Braces { quoted: true }) && self.peek_at(1) == Some('(') => {
+                    return Err(ParseError("a process in a parameter expansion inside quotes"));
+                }
                 _ if place == Place::Bare && is_meta(c) => break,
                 '"' if place == Place::Quotes => break,
                 '}' if matches!(place, Place::Braces { .. }) => break,

@@ -462,6 +462,7 @@ mod tests {
             "a \\",
             "f() ! { a; }",
             "echo \"${X:-'a'}\"",
+            "echo \"${X:-<(echo })}\"",
             "cat <<E\na",
             "case x in",
             "${",
