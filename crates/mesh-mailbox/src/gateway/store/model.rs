@@ -95,7 +95,7 @@ pub struct PeerRow {
     pub is_enabled: bool,
     /// The digest of its token.
     pub token: Option<Digest>,
-    /// Until when it said that it is there. Written by [`Command::Seen`] only.
+    /// Until when it said that it is there. Written by [`Command::Seen`](super::Command::Seen) only.
     pub online_until: Option<Stamp>,
 }
 
