@@ -13,7 +13,7 @@ use crate::tool::Args;
 /// A question to a person about one call.
 #[derive(Clone, Copy, Debug)]
 pub struct ApprovalRequest<'a> {
-    /// The tool's name.
+    /// The tool's name, or for a page of the web that: who always allows one has not allowed the other.
     pub tool: &'a str,
     /// One line for a person. Text of the model is in it: strip control characters before it is shown.
     pub summary: &'a str,

@@ -441,7 +441,7 @@ fn without_a_mailbox_the_tools_are_the_same_bytes() {
         mesh_agent::builtin::standard(Servers::new(None), Arc::new(NoWeb), Web::default(), None).unwrap();
     assert_eq!(plain, standard.specs_json());
     assert!(more.starts_with(&plain[..plain.len() - 1]));
-    let names: Vec<&str> = with(Some(&room)).specs().map(|spec| spec.name).skip(12).collect();
+    let names: Vec<&str> = with(Some(&room)).specs().map(|spec| spec.name).skip(11).collect();
     assert_eq!(names, ["send_message", "check_inbox", "wait_for_message", "ack_message", "list_peers"]);
 }
 

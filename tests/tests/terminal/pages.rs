@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{USUAL, WIDE, at_prompt, calls, says, screen};
 
 fn fetches(url: &str) -> Reply {
-    calls("web_fetch", &json!({"url": url}).to_string())
+    calls("read_file", &json!({"path": url}).to_string())
 }
 
 #[test]
@@ -40,9 +40,25 @@ fn a_rule_lets_a_page_be_read_and_escape_stops_it() {
     terminal.keys("read\r");
     // It is under way: nobody was asked.
     let held = listener.accept().expect("a request");
-    terminal.wait_for("web_fetch: http://127.0.0.1");
+    terminal.wait_for("read_file: http://127.0.0.1");
     terminal.keys("\x1b");
     terminal.wait_for("the user stopped it");
     terminal.wait_for_prompt();
     drop(held);
+}
+
+#[test]
+fn who_always_allows_files_has_not_allowed_pages() {
+    let file = calls("read_file", &json!({"path": "notes.txt"}).to_string());
+    let lab =
+        Lab::new(Script::in_order([file.clone(), file, fetches("https://docs.example/"), says("Then not.")]));
+    std::fs::write(lab.work().join("notes.txt"), "a line\n").expect("a file");
+    let mut terminal = at_prompt(&lab, &[], USUAL);
+    terminal.keys("read\r");
+    terminal.wait_for("a (always read_file this session)");
+    terminal.keys("a");
+    // The second read was not asked about; the page is.
+    terminal.wait_for("a (always reading the web this session)");
+    terminal.keys("n");
+    terminal.wait_for("Then not.");
 }

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::{Agent, Hands, report::Tally};
 use crate::{
     approval::{Approval, ApprovalRequest},
-    builtin::read_text,
+    builtin::{READ_CHARS, read_text},
     event::{CallOutcome, Event, Listener, RefusedCall},
     notes,
     permit::Decided,
@@ -60,7 +60,8 @@ impl Agent {
         }
         let action = tool.action(&args, &self.context);
         let (mode, policy) = (self.mode.get(), self.policy());
-        let (mut decision, sighting) = self.judge(name, &action, &policy);
+        let kind = kind(name, &action);
+        let (mut decision, sighting) = self.judge(kind, &action, &policy);
         let leaving = match &action {
             Action::Fetch { is_kept: false, .. } => self.screen().leak(&args).map(crate::screen::in_address),
             action if reaches_out(action, &policy) => crate::screen::leaves(&hidden),
@@ -74,7 +75,7 @@ impl Agent {
             Decision::Ask(reasons) => {
                 let rule = if is_plain { offer(&action, mode, &policy) } else { None };
                 let question = ApprovalRequest {
-                    tool: name,
+                    tool: kind,
                     summary: &summary,
                     action: &shown,
                     args: &given,
@@ -93,7 +94,7 @@ impl Agent {
         let rule = if decision.is_allow() { self.allowing(&action, mode) } else { None };
         self.last.set(Decided { summary: summary.clone(), mode, decision: decision.clone(), rule, answer });
         if verdict == Approval::Always {
-            self.always.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+            self.always.lock().unwrap_or_else(PoisonError::into_inner).push(kind.to_owned());
         }
         let (output, outcome) = match verdict {
             Approval::Yes | Approval::Always => {
@@ -153,8 +154,9 @@ impl Agent {
     }
 
     /// What is decided, and what the call's path named then: a file tool opens that and nothing else.
-    fn judge(&self, tool: &str, action: &Action, policy: &Policy) -> (Decision, Option<Sighting>) {
-        let is_allowed = self.always.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|t| t == tool);
+    fn judge(&self, kind: &str, action: &Action, policy: &Policy) -> (Decision, Option<Sighting>) {
+        let is_allowed =
+            self.always.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|one| one == kind);
         let (judge, mode) = (Judge::new(policy), self.mode.get());
         let decision = if is_allowed { judge.judge_allowed(action, mode) } else { judge.judge(action, mode) };
         (decision, judge.sighting(action))
@@ -203,7 +205,7 @@ impl Agent {
         if self.context.cwd.join(path).exists() {
             return None;
         }
-        let output = read_text(&recall::original(self.session.history(), path)?, &args);
+        let output = read_text(&recall::original(self.session.history(), path)?, &args, READ_CHARS);
         saver.recalled();
         tally.savings.recalls += 1;
         let (id, name, summary) = (&*call.id, &*call.name, format!("{}: {path}, cut before", call.name));
@@ -212,6 +214,11 @@ impl Agent {
         listener.event(Event::CallEnded { id, name, output: &output, outcome, plan: None });
         Some(output.text)
     }
+}
+
+/// What `always` holds for: a tool, but a file that may be read is no page that may be asked for.
+fn kind<'a>(tool: &'a str, action: &Action) -> &'a str {
+    if matches!(action, Action::Fetch { .. }) { "reading the web" } else { tool }
 }
 
 fn said_no(text: String) -> ToolOutput {

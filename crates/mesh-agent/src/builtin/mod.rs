@@ -10,11 +10,11 @@ mod mail;
 mod near;
 mod notes;
 mod read_file;
+mod read_page;
 mod run_bash;
 mod server;
 mod start_server;
 mod walk;
-mod web_fetch;
 mod web_search;
 mod write_file;
 
@@ -26,12 +26,12 @@ pub use list::ListDir;
 pub use mail::{CHECK_INBOX, reading};
 pub(crate) use read_file::read_text;
 pub use read_file::{READ_CHARS, ReadFile};
+pub use read_page::Reader;
 pub use run_bash::RunBash;
 pub use server::{
     FIRST_AUTO_PORT, PortInCommand, RecordFile, RunningServer, ServerRecord, Servers, port_in_command,
 };
 pub use start_server::StartServer;
-pub use web_fetch::WebFetch;
 pub use web_search::{SearchError, SearchFuture, SearchHit, WebSearch, WebSearchTool};
 pub use write_file::WriteFile;
 
@@ -69,7 +69,7 @@ pub fn with_mail(
     mail: Option<&Arc<dyn Mailroom>>,
 ) -> Result<ToolSet, ToolSetError> {
     let tools = ToolSet::builder()
-        .tool(ReadFile)
+        .tool(Reader::new(web))
         .tool(WriteFile)
         .tool(RunBash::default())
         .spec(CREATE_PLAN)
@@ -79,8 +79,7 @@ pub fn with_mail(
         .tool(Grep)
         .tool(Glob)
         .tool(ListDir)
-        .tool(WebSearchTool::new(searcher))
-        .tool(WebFetch::new(web));
+        .tool(WebSearchTool::new(searcher));
     let tools = match asker {
         Some(asker) => tools.tool(AskUser::new(asker)),
         None => tools,

@@ -13,9 +13,6 @@ use crate::tool::{Args, Tool, ToolContext, ToolFuture, ToolOutput, ToolSpec, arg
 /// Most characters of a file in one result. From 0.5.10: 80,000.
 pub const READ_CHARS: usize = 80_000;
 
-/// Most bytes that [`READ_CHARS`] characters can have, and the rest of one more.
-const READ_BYTES: usize = READ_CHARS * 4 + 4;
-
 /// How far a file is read to count its lines; above it only its size is told.
 const COUNT_BYTES: u64 = 1 << 30;
 
@@ -28,10 +25,15 @@ const SNIFF_BYTES: usize = 8 * 1024;
 /// Up to this size a binary file is shown as well as it can be: its few characters cost less than another call.
 const SMALL_BINARY_BYTES: usize = 1024;
 
+/// What the tool is called.
+pub(crate) const READ_FILE: &str = "read_file";
+
+pub(crate) const PARAMETERS: &str = r#"{"type":"object","properties":{"path":{"type":"string"},"offset":{"type":"integer"},"limit":{"type":"integer"}},"required":["path"]}"#;
+
 const SPEC: ToolSpec = ToolSpec {
-    name: "read_file",
+    name: READ_FILE,
     description: "Read a text file. For a part: offset = first line (from 1), limit = lines.",
-    parameters: r#"{"type":"object","properties":{"path":{"type":"string"},"offset":{"type":"integer"},"limit":{"type":"integer"}},"required":["path"]}"#,
+    parameters: PARAMETERS,
     required: &["path"],
 };
 
@@ -104,10 +106,15 @@ impl Range {
     }
 }
 
-/// The lines of `text` that a call asks for, as if the text were a file.
-pub(crate) fn read_text(text: &str, args: &Args) -> ToolOutput {
+/// Whether a call asks for lines behind the first.
+pub(crate) fn is_later_part(args: &Args) -> bool {
+    Range::from_args(args).is_ok_and(|range| range.first > 1)
+}
+
+/// The lines of `text` that a call asks for, as if the text were a file; at most so many characters.
+pub(crate) fn read_text(text: &str, args: &Args, max_chars: usize) -> ToolOutput {
     let read = Range::from_args(args).and_then(|range| {
-        let mut scan = Scan::new(range);
+        let mut scan = Scan { max_chars, ..Scan::new(range) };
         scan.feed(text.as_bytes());
         scan.finish(0)
     });
@@ -142,6 +149,8 @@ fn read(seen: &Sighting, range: Range, stop: &Stop) -> Result<String, String> {
 /// Goes through a file once: collects the range, counts the rest.
 struct Scan {
     range: Range,
+    /// Most characters of the result.
+    max_chars: usize,
     body: Vec<u8>,
     /// Bytes seen, and line ends among them.
     bytes: u64,
@@ -156,6 +165,7 @@ impl Scan {
     fn new(range: Range) -> Scan {
         Scan {
             range,
+            max_chars: READ_CHARS,
             body: Vec::new(),
             bytes: 0,
             line_ends: 0,
@@ -193,7 +203,8 @@ impl Scan {
         if piece.is_empty() || skipped || self.is_full() {
             return;
         }
-        let room = READ_BYTES - self.body.len();
+        // The bytes that so many characters can have, and the rest of one more.
+        let room = self.max_chars * 4 + 4 - self.body.len();
         self.overflow = piece.len() > room;
         self.body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
@@ -220,7 +231,7 @@ impl Scan {
             return Err(format!("it is a binary file of {}", plural(size.max(self.bytes), "byte")));
         }
         let text = String::from_utf8_lossy(bytes);
-        let (body, cut) = match text.char_indices().nth(READ_CHARS) {
+        let (body, cut) = match text.char_indices().nth(self.max_chars) {
             Some((at, _)) => (&text[..at], true),
             None => (text.as_ref(), self.overflow),
         };

@@ -27,7 +27,7 @@ const SUMMARY_CHARS: usize = 200;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "run_bash",
-    description: "Run a shell command to its end. Non-interactive. Limit 120 s unless timeout (5-600) is given; what it \
+    description: "Run a shell command to its end. Limit 120 s unless timeout (5-600) is given; what it \
                   leaves running is killed.",
     parameters: r#"{"type":"object","properties":{"command":{"type":"string"},"timeout":{"type":"integer"}},"required":["command"]}"#,
     required: &["command"],

@@ -20,7 +20,6 @@ const ORDER: &[&str] = &[
     "glob",
     "list_dir",
     "web_search",
-    "web_fetch",
 ];
 
 /// The tools of a session. Their description is encoded once, so that the cached prefix never changes.

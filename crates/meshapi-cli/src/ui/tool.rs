@@ -55,7 +55,7 @@ pub fn result(result: &ToolResult<'_>) -> Vec<Line> {
     }
     match result.tool {
         "write_file" | "edit_file" => vec![Line::prose(Style::Good, &format!("  ✓ {}", brief(result.text)))],
-        "read_file" | "web_fetch" => {
+        "read_file" => {
             vec![Line::prose(Style::Dim, &format!("  → {}", read_summary(result.text)))]
         }
         "grep" | "glob" | "list_dir" => {
@@ -184,7 +184,6 @@ mod tests {
                 shown("write_file", "OK — wrote 3 chars to a.txt", false, None),
                 shown("edit_file", "OK — 2 edits in a.txt", false, None),
                 shown("read_file", "a\nb\n", false, None),
-                shown("web_fetch", "[from the web]\nA page\n[end]", false, None),
                 shown("grep", "a.rs:1: x\nb.rs:2: y", false, None),
                 shown("read_file", "Error: no such file", true, None),
                 shown("nope", "unknown tool", true, None),
