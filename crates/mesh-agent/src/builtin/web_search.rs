@@ -29,7 +29,7 @@ const SUMMARY_CHARS: usize = 120;
 
 const SPEC: ToolSpec = ToolSpec {
     name: "web_search",
-    description: "Search the web for current facts.",
+    description: "Search the web.",
     parameters: r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#,
     required: &["query"],
 };
