@@ -35,7 +35,7 @@ pub use judge::{
     Action, Confined, Judge, Policy, WorkspaceReads, judge, judge_allowed, judge_by_rules, offer,
 };
 pub use mode::{PermissionMode, UnknownMode};
-pub use origin::{Origin, reaches_out, reads_private};
+pub use origin::{Origin, reaches_out, reads_private, unfenced};
 #[cfg(feature = "fs")]
 pub use path::{Entry, OpenError, OpenedFolder, OpenedForRead, OpenedForWrite, Sighting, judge_opened};
 pub use path::{is_invisible, judge_read, judge_write};

@@ -328,8 +328,17 @@ fn unprivileged(folder: &Path) -> Option<(u32, u32)> {
     Some(nobody.unwrap_or((65534, 65534)))
 }
 
+/// Below the ports that the system gives out: while a server is down, nobody gets its port by chance, and no client that tries to
+/// reach it meets itself.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    const RANGE: std::ops::Range<u32> = 30_000..32_700;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(37);
+    let mut ports = RANGE.map(|_| {
+        let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % (RANGE.end - RANGE.start);
+        (RANGE.start + step) as u16
+    });
+    ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn is_zombie(pid: &str) -> bool {

@@ -45,8 +45,9 @@ pub fn command(command: &str) -> Vec<Line> {
         .collect()
 }
 
-/// What is shown of a result. Seed 17.6.
+/// What is shown of a result, without the fence that is for the model. Seed 17.6.
 pub fn result(result: &ToolResult<'_>) -> Vec<Line> {
+    let result = &ToolResult { text: mesh_safety::unfenced(result.text), ..*result };
     if result.tool == "run_bash" && !(result.is_error && result.exit_code.is_none()) {
         return command_result(result);
     }
