@@ -33,7 +33,7 @@ const TOOLS: &[(&[&str], &str, Kind)] = &[
     (&["Write", "Edit", "MultiEdit", "write_file", "edit_file"], "file_path", Kind::WritePath),
     (&["NotebookEdit"], "notebook_path", Kind::WritePath),
     (&["Grep", "Glob", "LS", "grep", "glob", "list_dir"], "path", Kind::ReadPath),
-    (&["WebFetch", "web_fetch"], "url", Kind::Url),
+    (&["WebFetch"], "url", Kind::Url),
 ];
 
 /// Answers one call; `rules` are the user's for a folder, `resolve` is the name service.
