@@ -154,13 +154,15 @@ pub fn free_port() -> u16 {
     ports.find(is_free).expect("a free port")
 }
 
+/// What [`binary`] gives; set before its first call, it is another program.
+pub static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
 /// The `meshapi` binary of this source tree. It is brought up to date once a process: a stale one would prove nothing.
 ///
 /// # Panics
 /// Where it cannot be built.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+    PROGRAM.get_or_init(|| {
         let test = std::env::current_exe().expect("a test runs from a file");
         // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
         let folder = test.parent().expect("a file stands in a folder");

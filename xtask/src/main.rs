@@ -10,6 +10,7 @@ mod changelog;
 mod check;
 mod figures;
 mod layers;
+mod layout;
 mod licences;
 mod metadata;
 mod msrv;
@@ -34,6 +35,7 @@ cargo xtask COMMAND
   release --version X.Y.Z [--dry-run | --ship-it]
              checks, tests, packages and the archive, until it is ready to ship, in target/release-dist;
              --dry-run says every finding and changes nothing; --ship-it is for a person at a terminal
+  layout     watches which functions run first, and writes the linker's script that puts them side by side
   screens    draws the pictures in docs/screens anew, from real runs
 ";
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["release", ref rest @ ..] => {
             release::Request::parse(rest).and_then(|request| release::run(&root(), &request))
         }
+        ["layout"] => layout::run(&root()),
         ["screens"] => screens::run(&root()),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
