@@ -30,8 +30,9 @@ pub use write::Sqlite;
 /// How long a statement waits for another program that holds the database.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Pages of the log after which it is copied into the database: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 4000;
+/// Pages of the log after which it is copied into the database: 4 MiB. The writer waits for the copy, so this is what the slowest
+/// sends of a busy gateway take: 3 ms instead of 7 with four times as many pages, at the same rate.
+const CHECKPOINT_PAGES: i64 = 1000;
 
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 64;
