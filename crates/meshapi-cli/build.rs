@@ -29,7 +29,8 @@ fn own_unwinder() {
         return;
     }
     let found = std::process::Command::new("cc").arg("-print-file-name=libgcc_eh.a").output();
-    let found = found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned()).unwrap_or_default();
+    let found =
+        found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned()).unwrap_or_default();
     // A compiler that has none says the bare name.
     if let Some(folder) = Path::new(&found).parent().filter(|folder| folder.is_absolute()) {
         println!("cargo::rustc-link-search=native={}", folder.display());

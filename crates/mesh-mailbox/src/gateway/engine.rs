@@ -1,13 +1,15 @@
 //! The threads around a store: one that writes, a few that read. Both have queues with a bound; what finds them full is turned away.
 //!
 //! The writer takes whatever waits into one batch. While a batch is being synced the next one gathers, so a busy gateway syncs
-//! once for many messages and an idle one at once for each. What a batch came to goes back to the event loop as one parcel: a
-//! wake-up across threads is a system call, and one for each message was a tenth of the writer's time.
+//! once for many messages and an idle one at once for each; where a sync is slow, it waits a little for those who were just
+//! answered. What a batch came to goes back to the event loop as one parcel: a wake-up across threads is a system call, and one
+//! for each message was a tenth of the writer's time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use tokio::sync::{mpsc, oneshot};
@@ -206,25 +208,86 @@ fn write<S: Store>(
     metrics: &Metrics,
     is_sound: &AtomicBool,
 ) {
-    while let Ok(first) = jobs.recv() {
-        let mut callers = Vec::new();
-        let mut batch = Vec::new();
-        let mut take = |job: Job, batch: &mut Vec<Command>| {
-            callers.push((job.commands.len(), job.answer));
-            batch.extend(job.commands);
-        };
-        take(first, &mut batch);
-        while batch.len() < MAX_BATCH {
-            match jobs.try_recv() {
-                Ok(job) => take(job, &mut batch),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+    let mut pace = Pace::default();
+    loop {
+        let mut batch = Batch::default();
+        batch.take_waiting(jobs);
+        let came_meanwhile = batch.callers.len();
+        let ended = Instant::now();
+        if came_meanwhile == 0 {
+            let Ok(first) = jobs.recv() else { return };
+            batch.take(first);
+            batch.take_waiting(jobs);
+        }
+        if let Some((callers, patience)) = pace.gather(came_meanwhile, ended.elapsed()) {
+            batch.take_until(jobs, callers, Instant::now() + patience);
+        }
+        let began = Instant::now();
+        let done = store.apply(Stamp::now(), &batch.commands);
+        pace = Pace { callers: batch.callers.len(), took: began.elapsed() };
+        is_sound.store(done.is_ok(), Ordering::Relaxed);
+        metrics.batch(batch.commands.len(), done.is_ok());
+        // Nobody takes it any more when the event loop has been dropped: the callers went with it.
+        let _ = parcels.send(parcel(done, batch.commands.len(), batch.callers));
+    }
+}
+
+/// What one transaction is to do, and who waits for it.
+#[derive(Default)]
+struct Batch {
+    commands: Vec<Command>,
+    callers: Vec<(usize, oneshot::Sender<Answers>)>,
+}
+
+impl Batch {
+    fn take(&mut self, job: Job) {
+        self.callers.push((job.commands.len(), job.answer));
+        self.commands.extend(job.commands);
+    }
+
+    /// Takes what waits now.
+    fn take_waiting(&mut self, jobs: &Receiver<Job>) {
+        while self.commands.len() < MAX_BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            self.take(job);
+        }
+    }
+
+    /// Takes what comes until so many callers wait, or until this moment.
+    fn take_until(&mut self, jobs: &Receiver<Job>, callers: usize, end: Instant) {
+        while self.callers.len() < callers && self.commands.len() < MAX_BATCH {
+            match jobs.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(job) => self.take(job),
+                Err(_) => return,
             }
         }
-        let done = store.apply(Stamp::now(), &batch);
-        is_sound.store(done.is_ok(), Ordering::Relaxed);
-        metrics.batch(batch.len(), done.is_ok());
-        // Nobody takes it any more when the event loop has been dropped: the callers went with it.
-        let _ = parcels.send(parcel(done, batch.len(), callers));
+    }
+}
+
+/// How the last batch went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    callers: usize,
+    took: Duration,
+}
+
+impl Pace {
+    /// A batch that is written faster than this is not worth waiting for: to wait and be woken takes a good part of it.
+    const SLOW: Duration = Duration::from_micros(500);
+    /// The share of the last batch's time that the next may wait for company.
+    const SHARE: u32 = 4;
+    /// The longest wait, on the slowest disk.
+    const LONGEST: Duration = Duration::from_millis(5);
+
+    /// For how many callers the next batch waits, and how long, when so many came while the last was written and the writer has
+    /// had nothing to do for a while since.
+    ///
+    /// Those who were just answered often ask again at once, and whoever came meanwhile waits already. Without a short wait they
+    /// form two groups that are synced by turns: half as many messages for each sync, and each waits for two of them.
+    fn gather(self, came_meanwhile: usize, idle: Duration) -> Option<(usize, Duration)> {
+        let is_worth_it = self.took >= Pace::SLOW && idle < self.took;
+        is_worth_it.then(|| (came_meanwhile + self.callers, (self.took / Pace::SHARE).min(Pace::LONGEST)))
     }
 }
 
@@ -246,5 +309,53 @@ fn parcel(
             let answer = |(_, caller)| (caller, Err(EngineError::Store(Arc::clone(&error))));
             callers.into_iter().map(answer).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_is_worth_waiting_for_company() {
+        let (us, ms) = (Duration::from_micros, Duration::from_millis);
+        for (callers, took, came_meanwhile, idle, want) in [
+            // Two groups by turns become one, and one stays one.
+            (16, ms(4), 16, us(1), Some((32, ms(1)))),
+            (32, ms(4), 0, us(200), Some((32, ms(1)))),
+            // One caller alone never waits: he is all that is waited for.
+            (1, ms(4), 0, us(200), Some((1, ms(1)))),
+            // A fast disk, a pause, the very first batch, a very slow disk.
+            (16, us(200), 16, us(1), None),
+            (32, ms(4), 0, ms(5), None),
+            (0, ms(0), 0, us(1), None),
+            (16, ms(80), 16, us(1), Some((32, ms(5)))),
+        ] {
+            assert_eq!(Pace { callers, took }.gather(came_meanwhile, idle), want, "{callers} {took:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_takes_what_comes_in_time_and_no_more_than_it_may() {
+        let (jobs, waiting) = sync_channel(2 * MAX_BATCH);
+        let ask = || {
+            let (answer, answered) = oneshot::channel();
+            jobs.send(Job { commands: vec![Command::Seen(Vec::new())], answer }).unwrap();
+            answered
+        };
+        let callers: Vec<_> = (0..MAX_BATCH + 3).map(|_| ask()).collect();
+        let mut batch = Batch::default();
+        batch.take_until(&waiting, 5, Instant::now() + Duration::from_secs(60));
+        assert_eq!(batch.callers.len(), 5);
+        batch.take_until(&waiting, 3, Instant::now() + Duration::from_secs(60));
+        assert_eq!(batch.callers.len(), 5, "they are all there already");
+        batch.take_waiting(&waiting);
+        assert_eq!(batch.callers.len(), MAX_BATCH);
+        let mut next = Batch::default();
+        next.take_until(&waiting, 100, Instant::now());
+        assert!(next.callers.len() <= 3);
+        next.take_waiting(&waiting);
+        assert_eq!(next.callers.len(), 3);
+        drop(callers);
     }
 }
