@@ -1,10 +1,13 @@
 //! Every flag and command, with its help. Parsing touches no file and no network.
 
+mod alone;
+
 use std::{
     ffi::{OsStr, OsString},
     time::Duration,
 };
 
+pub use alone::parse_sandbox;
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -313,6 +316,9 @@ Environment:
 /// Help, version or wrong usage, as the text to print. What it repeats of the arguments holds no control characters.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(cli) = arguments.get(1..).and_then(alone::parse) {
+        return Ok(cli);
+    }
     Cli::try_parse_from(&arguments).map_err(|error| {
         // The arguments are repeated in the message: read them again without what acts on a terminal.
         let clean = arguments.iter().map(|argument| clean(argument));
@@ -321,21 +327,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop>
         let text = text::sanitize(&error.render().to_string()).into_owned();
         Stop { text, is_error, exit: if is_error { Exit::Usage } else { Exit::Ok } }
     })
-}
-
-/// Reads `meshapi sandbox` by its own rules alone: all the others take 0.3 ms, which each command of a script would pay.
-///
-/// `None` when it is anything else, or wrong: then [`parse`] says what.
-pub fn parse_sandbox(arguments: impl IntoIterator<Item = OsString>) -> Option<Sandbox> {
-    #[derive(Parser)]
-    #[command(no_binary_name = true)]
-    struct Alone {
-        #[command(flatten)]
-        sandbox: Sandbox,
-    }
-    let mut rest = arguments.into_iter().skip(1);
-    let is_it = rest.next()? == "sandbox";
-    is_it.then(|| Alone::try_parse_from(rest).ok()).flatten().map(|alone| alone.sandbox)
 }
 
 impl Headless {

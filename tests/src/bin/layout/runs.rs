@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, OpenOptions},
     io::{self, Write},
+    net::TcpStream,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -59,7 +60,20 @@ fn gateway() -> Post {
         post.send(&alice, "alice", Kind::Fyi, None, &format!("message {number}"));
     }
     post.inbox("alice");
+    // What watches a gateway asks these.
+    for path in ["/health", "/ready", "/metrics"] {
+        // What it says is not what it is asked for.
+        let _ = ask(&post.url(), path);
+    }
     post
+}
+
+/// Asks an address of this machine for a page.
+fn ask(url: &str, path: &str) -> io::Result<String> {
+    let address = url.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address)?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    io::read_to_string(socket)
 }
 
 /// Turns: one without a terminal, one with a tool, one at the prompt.
