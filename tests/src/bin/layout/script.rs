@@ -35,9 +35,13 @@ pub(crate) fn of(called: &[String], all: &[Function]) -> String {
         "/* Functions that run first, in the order of their first calls. Made by `cargo xtask layout`; see build.rs. */\n\
          SECTIONS\n{\n.text.first : {\n",
     );
-    for name in names.chain(patterns.into_iter().map(|(_, pattern)| pattern)) {
-        // Writing into a text cannot fail.
-        let _ = writeln!(script, "*(.text.{name})");
+    // Writing into a text cannot fail.
+    for name in names {
+        // What seldom runs has a section of another name; some of it runs at each start.
+        let _ = writeln!(script, "*(.text.{name} .text.unlikely.{name})");
+    }
+    for (_, pattern) in patterns {
+        let _ = writeln!(script, "*(.text.{pattern})");
     }
     script.push_str("}\n}\nINSERT BEFORE .text;\n");
     script
@@ -119,8 +123,7 @@ mod tests {
         let called = ["third", "first", "_ZN1a17h0000000000000001E", "second"].map(str::to_owned);
         let script = of(&called, &all);
         let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("*(")).collect();
-        let want =
-            ["third", "first", "_ZN1a17h0000000000000001E", "second"].map(|name| format!("*(.text.{name})"));
+        let want = called.map(|name| format!("*(.text.{name} .text.unlikely.{name})"));
         assert_eq!(lines, want);
     }
 }
